@@ -1,0 +1,64 @@
+"""How the portal logs: structured lines, and no credential in any of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import structlog
+
+_SECRETS = re.compile(
+    r"""(?ix)
+    (?P<name> (?:token|ticket|access|refresh|password|sessionid|csrftoken) ["']? \s* [=:] \s* ["']? | bearer [ .] )
+    [^\s"'&,;<>]+
+    """
+)
+_JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?")
+
+
+def scrub(text: str) -> str:
+    """Return `text` with every token, ticket, password and session key replaced by `***`."""
+    return _JWT.sub("***", _SECRETS.sub(lambda match: match["name"] + "***", text))
+
+
+class NoCredentials(logging.Filter):
+    """Scrubs each record's message and arguments, whoever wrote it: a request line of the server, a library's debug output."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record in place; always let it through."""
+        if isinstance(record.msg, str):
+            text = record.getMessage()
+            clean = scrub(text)
+            if clean != text:
+                record.msg, record.args = clean, ()
+        return True
+
+
+def _scrub_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {key: scrub(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def formatter(style: str) -> logging.Formatter:
+    """Return the formatter of every line: `json` (one object a line) or `console` (for people)."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    last: list[Any] = [structlog.processors.format_exc_info] if style == "json" else []
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, _scrub_values, renderer],
+    )

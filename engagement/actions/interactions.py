@@ -1,0 +1,73 @@
+"""Record uses of AI services, and count them into the day's roll-ups at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from engagement.actions import rollups
+from engagement.errors import InvalidValue, WrongTenant
+from engagement.models import Agent, Application, Client, Department, Interaction
+
+BATCH = 2000
+"""Interactions per INSERT."""
+
+MAX_COUNT = 1_000_000
+"""The most uses one interaction may stand for: a roll-up holds 2**31 - 1 of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """`count` uses of one application or one agent. `occurred_at` is now where not given, and has a time zone."""
+
+    application: Application | None = None
+    agent: Agent | None = None
+    count: int = 1
+    department: Department | None = None
+    user_ref: str = ""
+    flagged: bool = False
+    occurred_at: datetime | None = None
+
+
+def record_interactions(client: Client, uses: Sequence[Use]) -> list[Interaction]:
+    """Record `uses` for `client`, and add them to the roll-ups of their days; all of it or nothing.
+
+    A roll-up counts a `user_ref` once per subject and day; uses without one are of nobody in particular. The number of
+    queries does not depend on the number of uses (but for batches of `BATCH`). Safe beside any number of concurrent callers:
+    the touched roll-ups are locked in one order. Two calls in one outer transaction lock twice, so there a deadlock is
+    possible: put the uses into one call.
+
+    Raises InvalidValue where a use names no subject or two, or a count outside 1 to `MAX_COUNT`, or a naive time;
+    WrongTenant where a subject or a department is of another client.
+    """
+    now = timezone.now()
+    interactions = [_interaction(client, use, now) for use in uses]
+    with transaction.atomic():
+        rollups.add(client, interactions)
+        return Interaction.objects.bulk_create(interactions, batch_size=BATCH)
+
+
+def _interaction(client: Client, use: Use, now: datetime) -> Interaction:
+    if (use.application is None) == (use.agent is None):
+        raise InvalidValue("An interaction is with an application or with an agent: name one of them.")
+    if not 1 <= use.count <= MAX_COUNT:
+        raise InvalidValue(f"An interaction counts from 1 to {MAX_COUNT:,} uses, not {use.count}.")
+    if use.occurred_at is not None and use.occurred_at.tzinfo is None:
+        raise InvalidValue(f"The time {use.occurred_at.isoformat()} names no time zone: add one, such as Z.")
+    for row in (use.application, use.agent, use.department):
+        if row is not None and row.client_id != client.pk:
+            raise WrongTenant(f"{row} belongs to another client than {client}: record it for its own client.")
+    return Interaction(
+        client=client,
+        application=use.application,
+        agent=use.agent,
+        department=use.department,
+        user_ref=use.user_ref,
+        count=use.count,
+        flagged=use.flagged,
+        occurred_at=use.occurred_at.astimezone(UTC) if use.occurred_at else now,
+    )

@@ -1,0 +1,84 @@
+"""Alerts on security and compliance."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from engagement.models.catalog import Agent, Application
+from engagement.models.tenancy import Client
+from engagement.models.tracking import TrackedModel, TrackedQuerySet
+
+
+class Alert(TrackedModel):
+    """Something about an application or agent that somebody must look at."""
+
+    class Severity(models.TextChoices):
+        """How bad, mildest first."""
+
+        LOW = "low"
+        MEDIUM = "medium"
+        HIGH = "high"
+        CRITICAL = "critical"
+
+    class Status(models.TextChoices):
+        """How far the work on it is."""
+
+        UNASSIGNED = "Unassigned"
+        PENDING = "Pending"
+        COMPLETE = "Complete"
+        AI_RESOLVED = "AI Resolved"
+
+    class AssetKind(models.TextChoices):
+        """What kind of thing it is about."""
+
+        APPLICATION = "application"
+        AGENT = "agent"
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="alerts")
+    application = models.ForeignKey(
+        Application, on_delete=models.SET_NULL, null=True, blank=True, related_name="alerts"
+    )
+    agent = models.ForeignKey(Agent, on_delete=models.SET_NULL, null=True, blank=True, related_name="alerts")
+    asset_kind = models.CharField(max_length=16, choices=AssetKind.choices, default=AssetKind.APPLICATION)
+    family = models.CharField(max_length=100, blank=True, help_text="What kind of risk: Data loss, Usage, Compliance")
+    subtype = models.CharField(max_length=100, blank=True)
+    severity = models.CharField(max_length=16, choices=Severity.choices, default=Severity.MEDIUM)
+    details = models.TextField(blank=True)
+    users_affected = models.PositiveIntegerField(default=0)
+    count = models.PositiveIntegerField(default=1, help_text="How often it happened")
+    frameworks = models.JSONField(default=list, blank=True, help_text='Compliance frameworks: ["GDPR", "SOC 2"]')
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.UNASSIGNED)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="assigned_alerts"
+    )
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="acknowledged_alerts"
+    )
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TrackedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+        indexes: ClassVar = [
+            models.Index(fields=("client", "-created_at"), name="alert_by_client"),
+            models.Index(fields=("client", "status", "severity"), name="alert_by_client_and_status"),
+            models.Index(fields=("-created_at", "-id"), name="alert_newest_first"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="alert_of_application_or_agent_not_both",
+                condition=Q(application__isnull=True) | Q(agent__isnull=True),
+                violation_error_message="An alert is about an application or about an agent, not both.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.details[:60]}"

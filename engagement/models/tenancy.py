@@ -1,0 +1,192 @@
+"""MSPs, the clients they look after, and the users of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.db import models, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from engagement import access
+from engagement.models.base import UUIDModel
+from engagement.signals import access_changed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class MSP(UUIDModel):
+    """A managed service provider: it looks after clients."""
+
+    name = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "MSP"
+        verbose_name_plural = "MSPs"
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ClientQuerySet(models.QuerySet["Client"]):
+    """Clients, with the viewer's eyes."""
+
+    def visible_to(self, viewer: User | AnonymousUser) -> Self:
+        """Return the clients that `viewer` may see."""
+        return self.filter(access.client_filter(viewer))
+
+    def update(self, **values: Any) -> int:
+        """Update the rows; tell who may see them if they change MSP."""
+        if not {"msp", "msp_id"} & values.keys():
+            return super().update(**values)
+        with transaction.atomic(using=self.db):
+            moved = list(self.values_list("pk", flat=True))
+            changed = super().update(**values)
+            access_changed.send(Client, client_ids=moved, using=self.db)
+        return changed
+
+
+class Client(UUIDModel):
+    """A tenant company, looked after by one MSP."""
+
+    class Status(models.TextChoices):
+        """Where the client stands with its MSP."""
+
+        ACTIVE = "active"
+        TRIAL = "trial"
+        SUSPENDED = "suspended"
+
+    class Tier(models.TextChoices):
+        """What the client subscribes to."""
+
+        BASIC = "basic"
+        PROFESSIONAL = "professional"
+        ENTERPRISE = "enterprise"
+
+    msp = models.ForeignKey(MSP, on_delete=models.CASCADE, related_name="clients")
+    name = models.CharField(max_length=200)
+    industry = models.CharField(max_length=100, blank=True)
+    company_size = models.CharField(max_length=50, blank=True, help_text="Number of employees, as a range: 51-200")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    subscription_tier = models.CharField(max_length=16, choices=Tier.choices, default=Tier.PROFESSIONAL)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ClientQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("msp", "name"), name="client_name_once_per_msp"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        """Remember the MSP that the row came with, to notice a move on save."""
+        client = super().from_db(db, field_names, values)
+        client._loaded_msp_id = client.__dict__.get("msp_id")
+        return client
+
+    def save(self, **kwargs: Any) -> None:
+        """Save; tell who may see this client if it changes MSP."""
+        moved = not self._state.adding and getattr(self, "_loaded_msp_id", None) != self.msp_id
+        with transaction.atomic(using=kwargs.get("using") or self._state.db):
+            super().save(**kwargs)
+            if moved:
+                access_changed.send(Client, client_ids=[self.pk], using=self._state.db)
+        self._loaded_msp_id = self.msp_id
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete with all it owns; its viewers lose it."""
+        pk = self.pk
+        with transaction.atomic(using=using or self._state.db):
+            deleted = super().delete(using=using, keep_parents=keep_parents)
+            access_changed.send(Client, client_ids=[pk], using=using or self._state.db)
+        return deleted
+
+
+ACCESS_FIELDS = ("role", "msp_id", "client_id", "is_active", "password")
+"""The columns of a user that decide what they may see, and whether their credentials still hold."""
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    """Users; a bulk change of what they may see is told like a save."""
+
+    def update(self, **values: Any) -> int:
+        """Update the rows; tell whose access changes with them."""
+        if not {*ACCESS_FIELDS, "msp", "client"} & values.keys():
+            return super().update(**values)
+        with transaction.atomic(using=self.db):
+            affected = list(self.values_list("pk", flat=True))
+            changed = super().update(**values)
+            access_changed.send(User, user_ids=affected, using=self.db)
+        return changed
+
+
+class UserManager(DjangoUserManager.from_queryset(UserQuerySet)["User"]):  # type: ignore[misc]
+    """Django's user manager over `UserQuerySet`."""
+
+
+class User(UUIDModel, AbstractUser):
+    """Somebody who signs in: of an MSP, of a client, or (no role) of the portal itself."""
+
+    class Roles(models.TextChoices):
+        """`access.Role`, for forms."""
+
+        MSP_ADMIN = access.Role.MSP_ADMIN.value, "MSP administrator"
+        MSP_USER = access.Role.MSP_USER.value, "MSP user"
+        CLIENT_ADMIN = access.Role.CLIENT_ADMIN.value, "Client administrator"
+        CLIENT_USER = access.Role.CLIENT_USER.value, "Client user"
+
+    role = models.CharField(max_length=16, choices=Roles.choices, blank=True)
+    msp = models.ForeignKey(MSP, on_delete=models.CASCADE, null=True, blank=True, related_name="users")
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, null=True, blank=True, related_name="users")
+
+    objects = UserManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="user_role_msp_and_client_agree",
+                condition=Q(role__in=sorted(access.MSP_ROLES), msp__isnull=False, client__isnull=True)
+                | Q(role__in=sorted(access.CLIENT_ROLES), msp__isnull=True, client__isnull=False)
+                | Q(role="", msp__isnull=True, client__isnull=True),
+                violation_error_message=(
+                    "An MSP role needs an MSP and no client; a client role needs a client and no MSP; no role, neither."
+                ),
+            ),
+        ]
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        """Remember the access fields that the row came with, to notice a change on save."""
+        user = super().from_db(db, field_names, values)
+        user._loaded_access = user._access()
+        return user
+
+    def save(self, **kwargs: Any) -> None:
+        """Save; tell that this user's access changed, if it did."""
+        adding = self._state.adding
+        with transaction.atomic(using=kwargs.get("using") or self._state.db):
+            super().save(**kwargs)
+            if not adding and getattr(self, "_loaded_access", None) != self._access():
+                access_changed.send(User, user_ids=[self.pk], using=self._state.db)
+        self._loaded_access = self._access()
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete; open connections of this user end."""
+        pk = self.pk
+        with transaction.atomic(using=using or self._state.db):
+            deleted = super().delete(using=using, keep_parents=keep_parents)
+            access_changed.send(User, user_ids=[pk], using=using or self._state.db)
+        return deleted
+
+    def _access(self) -> tuple[Any, ...]:
+        return tuple(self.__dict__.get(name) for name in ACCESS_FIELDS)

@@ -1,0 +1,16 @@
+"""Domain signals: what Django's own signals do not tell.
+
+`bulk_create`, `bulk_update` and `QuerySet.update` send no `post_save`. The querysets of tracked models send
+`rows_changed` instead, inside the same transaction as the change, so that a listener's writes commit or roll
+back with it. `QuerySet.delete` needs nothing: Django sends `post_delete` for each row when somebody listens.
+"""
+
+from django.dispatch import Signal
+
+rows_changed = Signal()
+"""Sent with `sender` (the model), `rows` (a list of saved instances, each with its `previous` values) and `using`."""
+
+access_changed = Signal()
+"""Who may see what has changed. Sent inside the transaction of the change with `using` and one or more of
+`user_ids` (users whose role, tenant, password or activity changed), `client_ids` (clients that changed MSP, or are gone)
+and `session_keys` (browser sessions that logged out)."""

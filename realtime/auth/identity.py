@@ -1,0 +1,164 @@
+"""From a credential to a user with a scope, and whether both still hold while the connection lives.
+
+The scope comes from `engagement.access`, the one place of that rule. Everything here reads the database: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.core.exceptions import ValidationError
+from django.utils.crypto import constant_time_compare
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import AuthenticationFailed, ExpiredTokenError, InvalidToken, TokenError
+from rest_framework_simplejwt.tokens import UntypedToken
+
+from engagement import access
+from engagement.models import Client, User
+from realtime.auth import tickets
+from realtime.protocol.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from realtime.auth.credentials import Credential
+
+
+class Refused(Exception):
+    """A handshake or a new token that does not do. `message` says why, and what to do."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody at the other end, as of the last check. `expires_at` is the token's end; None for a session."""
+
+    user_id: UUID
+    username: str
+    scope: access.Scope
+    password_mark: str
+    expires_at: datetime | None
+    session_mark: str | None = None
+    session_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Identity({self.username})"
+
+
+def fingerprint(secret: str) -> str:
+    """Return what can stand for a secret in a row or a message without giving it away."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
+def identify(credential: Credential | None) -> Identity:
+    """Return who brings `credential`. Raise Refused."""
+    if credential is None:
+        raise Refused(
+            ErrorCode.AUTHENTICATION_REQUIRED,
+            "No credential: offer the subprotocol bearer.<token>, an Authorization header, ?token=, ?ticket=, or sign in.",
+        )
+    if credential.kind == "session":
+        return _by_session(credential.value)
+    if credential.kind == "ticket":
+        user_id = tickets.redeem(credential.value)
+        if user_id is None:
+            raise Refused(ErrorCode.INVALID_TOKEN, "This ticket is unknown, used or expired: ask for a new one.")
+        return _of(_user(user_id), None)
+    return _by_token(credential.value)
+
+
+def _by_token(raw: str) -> Identity:
+    authentication = JWTAuthentication()
+    try:
+        token = authentication.get_validated_token(raw.encode("utf-8", "surrogatepass"))
+    except InvalidToken:
+        raise _bad_token(raw) from None
+    try:
+        user = authentication.get_user(token)
+    except InvalidToken:
+        raise Refused(ErrorCode.INVALID_TOKEN, "The token names no user: sign in again.") from None
+    except AuthenticationFailed as error:
+        inactive = getattr(error.detail, "get", dict().get)("code") == "user_inactive"
+        if inactive:
+            raise Refused(ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator.") from None
+        raise Refused(ErrorCode.INVALID_TOKEN, "The token holds no more: sign in again.") from None
+    return _of(_user(user.pk), datetime.fromtimestamp(token["exp"], UTC))
+
+
+def _bad_token(raw: str) -> Refused:
+    try:
+        token = UntypedToken(raw)  # type: ignore[arg-type]
+    except ExpiredTokenError:
+        return Refused(ErrorCode.TOKEN_EXPIRED, "The token has expired: refresh it.")
+    except (TokenError, ValidationError, ValueError):
+        return Refused(ErrorCode.INVALID_TOKEN, "The token is not valid: sign in again.")
+    kind = token.get("token_type", "unknown")
+    return Refused(ErrorCode.WRONG_TOKEN_TYPE, f"This is a token of type {str(kind)[:20]!r}: send an access token.")
+
+
+def _by_session(key: str) -> Identity:
+    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    user_id = session.get(SESSION_KEY)
+    signed_out = Refused(ErrorCode.AUTHENTICATION_REQUIRED, "You are signed out: sign in again.")
+    if user_id is None or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        raise signed_out
+    identity = _of(_user(user_id), None)
+    user = User.objects.get(pk=identity.user_id)
+    if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+        raise signed_out
+    return replace(identity, session_mark=fingerprint(key), session_key=key)
+
+
+def _user(user_id: UUID | str) -> User | None:
+    return User.objects.select_related("client").filter(pk=user_id).first()
+
+
+def _of(user: User | None, expires_at: datetime | None) -> Identity:
+    if user is None:
+        raise Refused(ErrorCode.INVALID_TOKEN, "The token names no user: sign in again.")
+    if not user.is_active:
+        raise Refused(ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator.")
+    scope = access.scope_of(user)
+    if scope is None:
+        raise Refused(ErrorCode.NO_TENANT, "This account has no role with an MSP or a client: ask your administrator.")
+    return Identity(user.pk, user.get_username(), scope, fingerprint(user.password), expires_at)
+
+
+def recheck(identity: Identity) -> Identity:
+    """Return `identity` as it stands now. Raise Refused where it holds no more: inactive, no tenant, new password, signed out."""
+    now = _of(_user(identity.user_id), identity.expires_at)
+    if now.password_mark != identity.password_mark:
+        raise Refused(ErrorCode.INVALID_TOKEN, "The password was changed: sign in again.")
+    if identity.session_key is not None:
+        return _by_session(identity.session_key)
+    return now
+
+
+def renew(identity: Identity, raw: str) -> Identity:
+    """Return the identity that a fresh token gives the same user. Raise Refused for a bad one, or somebody else's."""
+    renewed = _by_token(raw)
+    if renewed.user_id != identity.user_id:
+        raise Refused(ErrorCode.USER_CHANGED, "The token is another user's: open a connection of its own for it.")
+    return renewed
+
+
+def visible_client(user_id: UUID, client_id: UUID) -> Client | None:
+    """Return the client if that user may see it now; None for a foreign one and an unknown one alike."""
+    user = _user(user_id)
+    if user is None:
+        return None
+    return Client.objects.visible_to(user).filter(pk=client_id).first()
+
+
+def user_of(identity: Identity) -> Any:
+    """Return the user row behind `identity`, for actions that name one."""
+    return User.objects.select_related("client").get(pk=identity.user_id)

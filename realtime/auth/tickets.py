@@ -1,0 +1,43 @@
+"""Single-use tickets: what a page can put into a socket's URL without giving a token away to a proxy's log.
+
+A ticket is random; its row holds only a fingerprint, who asked for it and until when. Redeeming deletes the row, so of two that
+try at once one succeeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from realtime import conf
+from realtime.models import Ticket
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+def issue(user_id: UUID) -> str:
+    """Return a new ticket for a user, good for `ticket_seconds`."""
+    value = secrets.token_urlsafe(32)
+    now = timezone.now()
+    Ticket.objects.filter(expires_at__lt=now).delete()
+    Ticket.objects.create(
+        mark=_mark(value), user_id=user_id, expires_at=now + timedelta(seconds=conf.current().ticket_seconds)
+    )
+    return value
+
+
+def redeem(value: str) -> UUID | None:
+    """Use a ticket up. Return whose it was; None for one that is unknown, used or expired."""
+    ticket = Ticket.objects.filter(mark=_mark(value)).first()
+    if ticket is None or not Ticket.objects.filter(pk=ticket.pk).delete()[0]:
+        return None
+    return ticket.user_id if ticket.expires_at > timezone.now() else None
+
+
+def _mark(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()

@@ -1,0 +1,302 @@
+"""The sockets' consumers: they accept, hand frames to `requests`, and clean up. They hold no rules.
+
+Two routes (DESIGN §5): general engagement, and one client's. A socket that is refused is accepted first, told why in an `error` frame,
+and closed: a browser sees no code that was sent before the accept.
+
+Not Channels' own dispatch: that hops to Django's one thread before every message, where one slow query delays everybody's
+(PITFALLS.md). And no channel for each consumer: the hub listens once for the whole process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import structlog
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import Error
+
+from realtime import conf, metrics, requests
+from realtime.auth import credentials, origins
+from realtime.auth import identity as identities
+from realtime.auth.identity import Identity, Refused
+from realtime.hub import hub as hubs
+from realtime.hub import threads
+from realtime.hub.connection import Connection
+from realtime.hub.limits import Bucket
+from realtime.protocol import groups, outbound
+from realtime.protocol.closing import CloseCode
+from realtime.protocol.encoding import Encoding, choose, encode
+from realtime.protocol.errors import ErrorCode, ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = structlog.get_logger(__name__)
+
+
+class Closed(Exception):
+    """A handshake that ends here: what to say, and the close code."""
+
+    def __init__(self, close: CloseCode, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.close = close
+        self.code = code
+        self.message = message
+
+
+class StreamConsumer(AsyncWebsocketConsumer):
+    """What both routes share: handshake, receiving, clean-up. A subclass says which client its route names."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one socket from its connect to its end."""
+        self.scope = scope
+        self.base_send = send
+        self.parameters: Mapping[str, str] = {}
+        self.encoding: Encoding | None = None
+        self.connection: Connection | None = None
+        code = 1006
+        if (await receive())["type"] != "websocket.connect":
+            return
+        try:
+            if await self._open():
+                code = await self._converse(receive)
+        finally:
+            await self._clean_up(code)
+
+    def route_client(self) -> str | None:
+        """Return the client that the route names; None for the general one. Raise ValueError for what is no id."""
+        raise NotImplementedError
+
+    async def _open(self) -> bool:
+        """Accept the socket and go live, or accept it, say why not, and close it."""
+        try:
+            self.parameters = credentials.query(self.scope)
+            self.encoding = choose(self.scope.get("subprotocols", ()))
+            connection, positions = await self._handshake()
+        except Closed as refusal:
+            metrics.refused.labels(refusal.code).inc()
+            log.info("connection refused", reason=refusal.code, address=self._address(), path=self.scope["path"])
+            await self._refuse(refusal)
+            return False
+        except Error as error:
+            log.warning("connection refused", reason="database away", error=str(error).strip())
+            await self._refuse(
+                Closed(CloseCode.TRY_LATER, ErrorCode.UNAVAILABLE, "The database is not reachable: try again soon.")
+            )
+            return False
+        log.info(
+            "connected",
+            connection=str(connection.id),
+            user=str(connection.identity.user_id),
+            scope=connection.scope,
+            client=connection.route_client,
+            address=connection.address,
+            encoding=str(connection.encoding),
+        )
+        await self._greet(connection)
+        if positions is not None:
+            await requests.resume(connection, positions, self.parameters.get("epoch"), None)
+        connection.start()
+        connection.wake()
+        return True
+
+    async def _handshake(self) -> tuple[Connection, dict[str, int] | None]:
+        hub = hubs.current()
+        address = self._address()
+        if not hub.handshakes.take(address):
+            metrics.limited.labels("handshakes").inc()
+            raise Closed(CloseCode.TRY_LATER, ErrorCode.RATE_LIMITED, "Too many handshakes from this address: try later.")
+        if hub.draining:
+            raise Closed(CloseCode.RESTART, ErrorCode.RESTARTING, "This server is restarting: connect again.")
+        identity = await self._identify()
+        try:
+            route_client = self.route_client()
+        except ValueError:
+            raise _unknown_client() from None
+        stream = await self._stream(identity, route_client)
+        if stream is not None and stream.startswith("client."):
+            route_client = str(groups.parse(stream)[1])
+        limit = hub.over_limit(address, identity.user_id, route_client)
+        if limit is not None:
+            raise Closed(CloseCode.TRY_LATER, ErrorCode.TOO_MANY_CONNECTIONS, f"Too many connections: {limit}.")
+        positions = self._positions()
+        await hub.start()
+        self.connection = connection = Connection(
+            hub,
+            self.base_send,
+            identity=identity,
+            route_client=route_client,
+            encoding=self.encoding or Encoding.JSON,
+            batches=self.parameters.get("batch") == "1",
+            address=address,
+        )
+        hub.register(connection)
+        if stream is not None:
+            await hub.follow(connection, stream)
+        await self.accept(subprotocol=self.encoding)
+        return connection, positions
+
+    async def _identify(self) -> Identity:
+        credential = credentials.find(self.scope, self.parameters)
+        cookie = credential is not None and credential.kind == "session"
+        if not origins.allowed(self.scope, cookie=cookie):
+            raise Closed(
+                CloseCode.POLICY,
+                ErrorCode.ORIGIN_NOT_ALLOWED,
+                "This page's origin may not open sockets here: add it to CORS_ALLOWED_ORIGINS.",
+            )
+        try:
+            return await threads.run("authenticating", identities.identify, credential)
+        except Refused as refusal:
+            raise Closed(CloseCode.POLICY, refusal.code, refusal.message) from None
+
+    async def _stream(self, identity: Identity, route_client: str | None) -> str | None:
+        """Return the stream that this socket follows from the start; None with `?scope=selected`."""
+        scope = identity.scope
+        selected = self.parameters.get("scope")
+        if selected not in {None, "selected", "all"}:
+            raise Closed(CloseCode.POLICY, ErrorCode.INVALID_PARAMETER, "scope is `all` or `selected`.")
+        if route_client is not None:
+            client = await threads.run(
+                "authenticating", identities.visible_client, identity.user_id, UUID(route_client)
+            )
+            if client is None:
+                raise _unknown_client()
+            return groups.client(client.pk)
+        if scope.client_id is not None:
+            return groups.client(scope.client_id)
+        return None if selected == "selected" else groups.msp(scope.msp_id)
+
+    def _positions(self) -> dict[str, int] | None:
+        """Return the cursor given as `?positions=<stream>:<seq>,…`, if any."""
+        given = self.parameters.get("positions")
+        if given is None:
+            return None
+        positions: dict[str, int] = {}
+        try:
+            for part in filter(None, given.split(",")):
+                stream, _, seq = part.rpartition(":")
+                groups.parse(stream)
+                positions[stream] = int(seq)
+                if not 0 <= positions[stream] <= 2**53:
+                    raise ValueError(seq)
+        except ValueError:
+            raise Closed(
+                CloseCode.POLICY, ErrorCode.INVALID_PARAMETER, "positions is a list such as client.<id>:41,client.<id>:7."
+            ) from None
+        return positions
+
+    async def _greet(self, connection: Connection) -> None:
+        scope = connection.identity.scope
+        expires = connection.identity.expires_at
+        await connection.send(
+            outbound.Connection(
+                message=f"Connected to engagement updates ({connection.scope} scope)",
+                scope=connection.scope,  # type: ignore[arg-type]
+                user_role=scope.role,
+                msp_id=str(scope.msp_id) if scope.is_msp else None,
+                client_id=connection.route_client,
+                connection_id=str(connection.id),
+                positions=connection.positions(),
+                epoch=connection.hub.epoch,
+                token_expires_at=expires.isoformat() if expires else None,
+                heartbeat_seconds=conf.current().ping_seconds,
+                protocol=outbound.PROTOCOL,
+                timestamp=datetime.now(UTC).isoformat(),
+            )
+        )
+
+    async def _refuse(self, refusal: Closed) -> None:
+        encoding = self.encoding or Encoding.JSON
+        await self.accept(subprotocol=self.encoding)
+        wire = encode(outbound.Error(code=refusal.code, message=refusal.message), encoding, 2**30)
+        if isinstance(wire, str):
+            await self.send(text_data=wire)
+        else:
+            await self.send(bytes_data=wire)
+        await self.close(code=int(refusal.close), reason=refusal.message[:120])
+
+    async def _converse(self, receive: Any) -> int:
+        """Take the client's frames until the socket's end. Return its close code."""
+        connection = self.connection
+        if connection is None:
+            raise RuntimeError("A conversation needs an accepted connection.")
+        settings = conf.current()
+        rate = Bucket(settings.messages_per_second, settings.messages_burst)
+        patience = Bucket(settings.errors_per_minute / 60, settings.errors_per_minute)
+        while True:
+            try:
+                message = await asyncio.wait_for(receive(), settings.silence_timeout)
+            except TimeoutError:
+                connection.close(CloseCode.SILENT, ErrorCode.SILENT, "Nothing was heard for too long: send pings.")
+                message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return connection.close_code or message.get("code") or 1005
+            if connection.is_closing:
+                continue
+            try:
+                if not rate.take():
+                    metrics.limited.labels("messages").inc()
+                    raise ProtocolError(ErrorCode.RATE_LIMITED, "Too many messages: send fewer a second.")
+                await requests.answer(connection, message.get("text"), message.get("bytes"))
+            except ProtocolError as error:
+                await connection.error(error.code, error.message, error.ref)
+                if not patience.take():
+                    metrics.limited.labels("errors").inc()
+                    log.warning("closed for abuse", connection=str(connection.id), last=error.code)
+                    connection.close(
+                        CloseCode.POLICY, ErrorCode.TOO_MANY_ERRORS, "Too many bad frames: mend the client, then reconnect."
+                    )
+
+    async def _clean_up(self, code: int) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        async with asyncio.timeout(conf.current().clean_up_timeout):
+            await connection.hub.release(connection, code)
+        log.info(
+            "disconnected",
+            connection=str(connection.id),
+            code=code,
+            seconds=round((datetime.now(UTC) - connection.opened_at).total_seconds(), 3),
+            sent=connection.sent,
+        )
+
+    def _address(self) -> str:
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+
+class EngagementConsumer(StreamConsumer):
+    """`/ws/engagement`: all clients of an MSP's user, or the own client of a client's."""
+
+    def route_client(self) -> str | None:
+        """Return None: the route names no client."""
+        return None
+
+
+class ClientEngagementConsumer(StreamConsumer):
+    """`/ws/client/<client_id>/engagement`: one client."""
+
+    def route_client(self) -> str:
+        """Return the route's client, as a UUID in its usual spelling."""
+        return str(UUID(self.scope["url_route"]["kwargs"]["client_id"]))
+
+
+class UnknownRouteConsumer(StreamConsumer):
+    """Any other path: said so, instead of an HTTP 500."""
+
+    async def _handshake(self) -> Any:
+        raise Closed(
+            CloseCode.POLICY,
+            ErrorCode.UNKNOWN_ROUTE,
+            "No such socket: connect to /api/v1/ws/engagement or /api/v1/ws/client/<client_id>/engagement.",
+        )
+
+
+def _unknown_client() -> Closed:
+    """Say the same of a client that is not there and of one that is somebody else's."""
+    return Closed(CloseCode.POLICY, ErrorCode.NOT_FOUND, "There is no such client, or it is not yours to see.")

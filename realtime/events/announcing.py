@@ -1,0 +1,106 @@
+"""Announcing: placed events go to the channel-layer groups of their client and their MSP, one message a group and round.
+
+An announcement may be lost, late or doubled: it is the fast path, and the hub repairs what it misses from the rows. So a failure
+costs latency, never an event, and never an exception in the process that saved. After a failure nothing is announced for a while: a
+Redis that hangs must not hold up placing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+from realtime import conf, metrics
+from realtime.events import rendering
+from realtime.protocol import groups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from realtime.models import Event
+
+log = structlog.get_logger(__name__)
+
+Announced = tuple[int, int, str, str, str, str, str]
+"""An event in a group message: (seq, position, type, client_id, severity, timestamp, data as JSON text)."""
+
+_loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+
+
+def attach(loop: asyncio.AbstractEventLoop) -> None:
+    """Announce to `loop` too, if the layer is in-memory: a send from another thread would not wake its receivers."""
+    _loops.add(loop)
+
+
+def is_shared() -> bool:
+    """Return whether the channel layer crosses processes."""
+    return not isinstance(get_channel_layer(), InMemoryChannelLayer)
+
+
+def messages(events: Iterable[Event]) -> list[tuple[str, dict[str, Any]]]:
+    """Return `(group, message)` for all audiences of `events`."""
+    by_group: dict[str, list[Announced]] = {}
+    control: list[str] = []
+    for event in events:
+        if event.type == rendering.ACCESS:
+            control.append(event.data)
+            continue
+        parts = (event.type, str(event.client_id), event.severity, event.occurred_at.isoformat(), event.data)
+        if event.client_seq is not None:
+            group = by_group.setdefault(groups.client(str(event.client_id)), [])
+            group.append((event.client_seq, event.position, *parts))
+        if event.msp_seq is not None:
+            group = by_group.setdefault(groups.msp(str(event.msp_id)), [])
+            group.append((event.msp_seq, event.position, *parts))
+    sends: list[tuple[str, dict[str, Any]]] = [
+        (name, {"type": "stream.events", "stream": name, "events": announced}) for name, announced in by_group.items()
+    ]
+    sends.extend((groups.CONTROL, {"type": "control.access", "data": data}) for data in control)
+    return sends
+
+
+class Announcer:
+    """Sends group messages from a thread that is not an event loop's, over one loop of its own that it keeps."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._silent_until = 0.0
+
+    def announce(self, sends: list[tuple[str, dict[str, Any]]]) -> None:
+        """Send, within `announce_timeout`; log and count a failure."""
+        if not sends:
+            return
+        if not is_shared():
+            for loop in list(_loops):
+                if loop.is_running():
+                    asyncio.run_coroutine_threadsafe(_send(sends), loop)
+            metrics.published.inc(len(sends))
+            return
+        if time.monotonic() < self._silent_until:
+            metrics.announcements_failed.inc(len(sends))
+            return
+        self._loop = self._loop or asyncio.new_event_loop()
+        try:
+            self._loop.run_until_complete(asyncio.wait_for(_send(sends), conf.current().announce_timeout))
+        except Exception as error:  # noqa: BLE001 - whatever the layer raises, the rows hold the events
+            self._silent_until = time.monotonic() + conf.current().announce_pause
+            metrics.announcements_failed.inc(len(sends))
+            log.warning("broadcast failed", groups=len(sends), error=repr(error), next="rows will repair it")
+        else:
+            metrics.published.inc(len(sends))
+
+    def close(self) -> None:
+        """Close the loop."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+
+async def _send(sends: list[tuple[str, dict[str, Any]]]) -> None:
+    layer = get_channel_layer()
+    await asyncio.gather(*(layer.group_send(group, message) for group, message in sends))

@@ -1,0 +1,130 @@
+"""The publisher: one thread a process, with a database connection of its own, that places and announces what was committed.
+
+Started at first use. Callers wake it and go on; whatever committed meanwhile is one round. At exit the process waits for it, within
+`flush_timeout`. `REALTIME_PUBLISHER=inline` does the round in the caller instead (for tests and for single-shot scripts).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+
+import structlog
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+
+from realtime import conf, metrics
+from realtime.events import placing
+from realtime.events.announcing import Announcer, messages
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""Pauses after failed rounds in a row; the last one holds."""
+
+
+class Publisher:
+    """Places and announces in rounds, on a thread or in the caller."""
+
+    def __init__(self, using: str = DEFAULT_DB_ALIAS) -> None:
+        self.using = using
+        self._announcer = Announcer()
+        self._state = threading.Condition()
+        self._wanted = 0
+        self._done = 0
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """Say that something was committed. Returns at once."""
+        if conf.current().publisher == "inline":
+            self.round()
+            return
+        with self._state:
+            self._wanted += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="realtime-publisher", daemon=True)
+                self._thread.start()
+            self._state.notify_all()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was committed before this call is placed and announced; return False after `timeout` seconds."""
+        with self._state:
+            if self._thread is None:
+                return True
+            wanted = self._wanted
+            return self._state.wait_for(lambda: self._done >= wanted, timeout)
+
+    def round(self) -> None:
+        """Place and announce all there is."""
+        more = True
+        while more:
+            events, more = placing.place(conf.current().publish_batch, self.using)
+            for event in events:
+                metrics.placed.labels(event.type).inc()
+            self._announcer.announce(messages(events))
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            with self._state:
+                self._state.wait_for(lambda: self._wanted > self._done)
+                wanted = self._wanted
+            try:
+                self.round()
+            except Error as error:
+                metrics.place_failures.inc()
+                if failures == 0:
+                    log.warning("events not placed yet", error=str(error).strip(), next="trying again")
+                connections[self.using].close()
+                time.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+            except Exception:
+                # A fault of ours in one event must not stop all others for ever without a word: say it, and try again slowly.
+                metrics.place_failures.inc()
+                log.exception("placing events failed")
+                connections[self.using].close()
+                time.sleep(RETRY_SECONDS[-1])
+            else:
+                failures = 0
+                with self._state:
+                    self._done = max(self._done, wanted)
+                    self._state.notify_all()
+
+
+_publishers: dict[str, Publisher] = {}
+_lock = threading.Lock()
+
+
+def of(using: str = DEFAULT_DB_ALIAS) -> Publisher:
+    """Return this process's publisher for a database."""
+    with _lock:
+        if using not in _publishers:
+            _publishers[using] = Publisher(using)
+        return _publishers[using]
+
+
+def wake(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Say that something was committed."""
+    of(using).wake()
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Wait until all that was committed is placed and announced; return False if that took longer than `timeout` seconds."""
+    limit = conf.current().flush_timeout if timeout is None else timeout
+    return all([publisher.flush(limit) for publisher in list(_publishers.values())])
+
+
+def _flush_at_exit() -> None:
+    if not flush():
+        log.warning("events left unplaced at exit", next="the next publisher or a hub's sweep places them")
+
+
+def _forget_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _publishers.clear()
+
+
+atexit.register(_flush_at_exit)
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,137 @@
+"""Reading the log: heads, pages, what a sweep finds, and whether a cursor can be resumed. Plain functions over the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db.models import Max, Min, Sum
+from django.db.models.functions import Length
+
+from realtime.events import rendering
+from realtime.models import Event, Log, Stream
+from realtime.protocol import groups
+
+ResyncReason = Literal["epoch", "retention", "backlog", "ahead", "unknown", "slow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event in its place in one stream."""
+
+    seq: int
+    type: str
+    client_id: str
+    severity: str
+    timestamp: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A cursor can be resumed: `count` events after `position`, up to `head`."""
+
+    stream: str
+    position: int
+    head: int
+
+    @property
+    def count(self) -> int:
+        """How many events are missing."""
+        return self.head - self.position
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """A cursor cannot be resumed: refetch, and go on from `head`."""
+
+    stream: str
+    reason: ResyncReason
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a look through the log found: new heads of streams, changes of access, and how far it looked."""
+
+    position: int
+    heads: dict[str, int]
+    access: list[str]
+
+
+def epoch() -> str:
+    """Return the log's epoch."""
+    return str(Log.current().epoch)
+
+
+def log_position() -> int:
+    """Return the position of the last event in the log."""
+    return Log.current().position
+
+
+def head(stream: str) -> int:
+    """Return the `seq` of the last event of `stream`; 0 where there never was one."""
+    return Stream.objects.filter(name=stream).values_list("position", flat=True).first() or 0
+
+
+def heads(streams: list[str]) -> dict[str, int]:
+    """Return `head` for many streams in one query."""
+    return dict.fromkeys(streams, 0) | dict(
+        Stream.objects.filter(name__in=streams).values_list("name", "position")
+    )
+
+
+def page(stream: str, after: int, limit: int) -> list[Row]:
+    """Return up to `limit` events of `stream` with `seq > after`, in order."""
+    kind, key = groups.parse(stream)
+    rows = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": after}).order_by(f"{kind}_seq")
+    values = rows.values_list(f"{kind}_seq", "type", "client_id", "severity", "occurred_at", "data")[:limit]
+    return [
+        Row(seq, type_, str(client_id), severity, occurred_at.isoformat(), data)
+        for seq, type_, client_id, severity, occurred_at, data in values
+    ]
+
+
+def backlog(
+    stream: str, position: int, cursor_epoch: str | None, *, most_events: int, most_bytes: int
+) -> Replay | Resync:
+    """Decide whether a cursor can be resumed: all that came after it is there, and it is not too much."""
+    now = head(stream)
+    if cursor_epoch is not None and cursor_epoch != epoch():
+        return Resync(stream, "epoch", now)
+    if position > now:
+        return Resync(stream, "ahead", now)
+    if now - position > most_events:
+        return Resync(stream, "backlog", now)
+    if position == now:
+        return Replay(stream, position, now)
+    kind, key = groups.parse(stream)
+    missing = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": position, f"{kind}_seq__lte": now})
+    found = missing.aggregate(first=Min(f"{kind}_seq"), size=Sum(Length("data")))
+    if found["first"] != position + 1:
+        return Resync(stream, "retention", now)
+    if found["size"] > most_bytes:
+        return Resync(stream, "backlog", now)
+    return Replay(stream, position, now)
+
+
+def sweep(after: int) -> Swept:
+    """Return what stands in the log after position `after`. Costs what is new, however many streams there are."""
+    new = Event.objects.filter(position__gt=after).order_by()
+    rows = new.values("client_id", "msp_id").annotate(
+        client_head=Max("client_seq"), msp_head=Max("msp_seq"), last=Max("position")
+    )
+    position, found, control = after, {}, False
+    for row in rows:
+        position = max(position, row["last"])
+        for kind in ("client", "msp"):
+            if row[f"{kind}_head"] is not None:
+                name = f"{kind}.{row[f'{kind}_id']}"
+                found[name] = max(found.get(name, 0), row[f"{kind}_head"])
+        control = control or row["client_id"] is None
+    access = (
+        list(new.filter(type=rendering.ACCESS, position__lte=position).order_by("position").values_list("data", flat=True))
+        if control
+        else []
+    )
+    return Swept(position, found, access)

@@ -1,0 +1,44 @@
+"""Retention: events older than the setting go, oldest first, in batches that hold no lock for long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from realtime import conf
+from realtime.models import Event, LiveConnection, ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+BATCH = 2000
+
+
+def prune_events(older_than: datetime | None = None, batch: int = BATCH) -> Iterator[int]:
+    """Delete the events that occurred before `older_than` (default: `retention_hours` ago). Yield how many went, by batch.
+
+    The log is read from its beginning and left at the first event that stays, so the cost is that of what goes. A stream loses its
+    oldest events only, never one between two that stay.
+    """
+    limit = older_than or timezone.now() - timedelta(hours=conf.current().retention_hours)
+    while True:
+        oldest = Event.objects.order_by("position").values_list("position", "occurred_at")[:batch]
+        last = None
+        for position, occurred_at in oldest:
+            if occurred_at >= limit:
+                break
+            last = position
+        if last is None:
+            return
+        yield Event.objects.filter(position__lte=last).delete()[0]
+
+
+def prune_connections(older_than: datetime | None = None) -> int:
+    """Delete connections closed before `older_than` (default: `watch_log_days` ago), and processes that left none. Return how many."""
+    limit = older_than or timezone.now() - timedelta(days=conf.current().watch_log_days)
+    gone = LiveConnection.objects.filter(closed_at__lt=limit).delete()[0]
+    dead = ServerProcess.objects.filter(heartbeat_at__lt=limit, connections=None)
+    return gone + dead.delete()[0]

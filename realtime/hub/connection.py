@@ -1,0 +1,249 @@
+"""One socket: its place in each stream it follows, and the writer that moves it forward.
+
+The writer is the only one that sends events. It sends what lies between its cursor and the stream's head, waits while the socket
+does not take more (back-pressure), and finds more waiting when it does: that goes out as one frame to clients that take batches.
+Nothing is queued per connection, so a stalled reader costs its socket's buffers and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from realtime import conf, metrics
+from realtime.hub.filters import Selection
+from realtime.hub.tail import StreamEvent, batch_frame
+from realtime.protocol import outbound
+from realtime.protocol.closing import CloseCode
+from realtime.protocol.encoding import Encoding, Wire, encode
+from realtime.protocol.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from realtime.auth.identity import Identity
+    from realtime.events.reading import ResyncReason
+    from realtime.hub.hub import Hub
+    from realtime.hub.tail import Tail
+
+log = structlog.get_logger(__name__)
+
+FAREWELL_SECONDS = 2.0
+"""How long the last frames may take on a socket that takes nothing more; then it is closed all the same."""
+
+
+@dataclass(slots=True, eq=False)
+class Following:
+    """A connection's place in one stream: `cursor` is the last seq it was sent, or passed over by its selection."""
+
+    connection: Connection
+    tail: Tail
+    cursor: int
+    selection: Selection = field(default_factory=Selection)
+    held: bool = False
+    """True while a resume is being decided: nothing is sent meanwhile."""
+    fell_behind_at: float | None = None
+    resync: ResyncReason | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """True where the next event is in memory no more."""
+        return self.cursor < self.tail.first - 1
+
+
+class Connection:
+    """An accepted socket. Made by a consumer, registered with the hub."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+        *,
+        identity: Identity,
+        route_client: str | None,
+        encoding: Encoding,
+        batches: bool,
+        address: str,
+    ) -> None:
+        self.id = uuid.uuid4()
+        self.hub = hub
+        self.identity = identity
+        self.route_client = route_client
+        """The client whose stream the route itself follows; None: the MSP's, or selected ones."""
+        self.encoding = encoding
+        self.batches = batches
+        self.address = address
+        self.following: dict[str, Following] = {}
+        self.opened_at = datetime.now(UTC)
+        self.sent = 0
+        self.close_code: int | None = None
+        self.expiry_announced = False
+        self._send = send
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def scope(self) -> str:
+        """`client` where it follows one client by its route, else `msp`."""
+        return "client" if self.route_client else "msp"
+
+    @property
+    def is_closing(self) -> bool:
+        """True once the server has begun to close it."""
+        return self._closing is not None
+
+    def positions(self) -> dict[str, int]:
+        """Return how far each stream has been sent."""
+        return {stream: following.cursor for stream, following in self.following.items()}
+
+    def start(self) -> None:
+        """Go live."""
+        self._writer = asyncio.get_running_loop().create_task(self._write_forever())
+
+    def wake(self) -> None:
+        """Say that there may be something to send."""
+        self._wake.set()
+
+    async def send(self, frame: outbound.Frame) -> None:
+        """Send a frame other than an event."""
+        await self._send_wire(encode(frame, self.encoding, conf.current().compress_above))
+
+    async def error(self, code: ErrorCode, message: str, ref: str | int | None = None) -> None:
+        """Send an `error` frame."""
+        metrics.errors.labels(code).inc()
+        await self.send(outbound.Error(code=code, message=message, ref=ref))
+
+    def close(
+        self, code: CloseCode, why: ErrorCode | None, message: str, *, first: outbound.Frame | None = None
+    ) -> None:
+        """Close from the server's side: a frame that says why (an `error` if `why`, or `first`), then the code. Returns at once."""
+        if self._closing is None:
+            self.close_code = code
+            last = outbound.Error(code=why, message=message) if why is not None else first
+            self._closing = asyncio.get_running_loop().create_task(self._farewell(code, message, last))
+
+    async def _farewell(self, code: CloseCode, message: str, last: outbound.Frame | None) -> None:
+        self._stop_writer()
+        try:
+            if last is not None:
+                await asyncio.wait_for(self.send(last), FAREWELL_SECONDS)
+        except TimeoutError:
+            log.info("last frame not taken before close", connection=str(self.id), code=int(code))
+        await asyncio.wait_for(
+            self._send({"type": "websocket.close", "code": int(code), "reason": message[:120]}), FAREWELL_SECONDS
+        )
+
+    async def end(self) -> None:
+        """Stop its tasks. The socket is gone."""
+        self._stop_writer()
+        tasks = [task for task in (self._writer, self._closing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception) and not isinstance(result, TimeoutError):
+                log.debug("connection task ended", connection=str(self.id), error=repr(result))
+
+    def _stop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+
+    async def _send_wire(self, wire: Wire) -> None:
+        key = "text" if isinstance(wire, str) else "bytes"
+        await self._send({"type": "websocket.send", key: wire})
+
+    async def _write_forever(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                moved = True
+                while moved:
+                    moved = False
+                    for following in list(self.following.values()):
+                        if await self._advance(following):
+                            moved = True
+        except (OSError, RuntimeError) as error:
+            # Servers raise these for a socket that is gone; the consumer hears of it by websocket.disconnect.
+            log.debug("socket gone while writing", connection=str(self.id), error=repr(error))
+        except Exception:
+            log.exception("writing to a connection failed", connection=str(self.id))
+            self.close(CloseCode.INTERNAL, ErrorCode.INTERNAL, "A fault of the server: reconnect and resume.")
+
+    async def _advance(self, following: Following) -> bool:
+        """Send one frame (or, without batches, one run) of a stream. Return whether there was anything to do."""
+        if following.held:
+            return False
+        if following.resync is not None:
+            await self._resync(following)
+            return True
+        tail = following.tail
+        if following.cursor >= tail.head:
+            return False
+        settings = conf.current()
+        if following.is_behind:
+            return await self._catch_up(following)
+        following.fell_behind_at = None
+        if self.batches and following.selection.is_everything:
+            wire, last, count = tail.batch(
+                following.cursor, self.encoding, settings.batch_bytes, settings.compress_above
+            )
+            following.cursor = last
+            await self._send_events(wire, count)
+        else:
+            await self._send_run(following, tail.after(following.cursor, settings.batch_bytes))
+        return True
+
+    async def _send_run(self, following: Following, run: Sequence[StreamEvent]) -> None:
+        above = conf.current().compress_above
+        wanted = run if following.selection.is_everything else [e for e in run if following.selection.admits(e)]
+        if self.batches:
+            following.cursor = run[-1].seq
+            if wanted:
+                await self._send_events(batch_frame(wanted, self.encoding, above), len(wanted))
+            return
+        for event in wanted:
+            if following.held or following.resync is not None:
+                return
+            following.cursor = event.seq
+            await self._send_events(event.frame(self.encoding, above), 1)
+        following.cursor = run[-1].seq
+
+    async def _send_events(self, wire: Wire, count: int) -> None:
+        await self._send_wire(wire)
+        self.sent += count
+        metrics.delivered.labels(self.encoding).inc(count)
+        metrics.frames.labels(self.encoding).inc()
+        metrics.delivered_bytes.labels(self.encoding).inc(len(wire))
+
+    async def _catch_up(self, following: Following) -> bool:
+        if following.fell_behind_at is None:
+            following.fell_behind_at = time.monotonic()
+            metrics.catch_ups.inc()
+        run = await self.hub.pages.after(following.tail.stream, following.cursor)
+        if following.held:
+            return False
+        if not run or run[0].seq != following.cursor + 1:
+            following.resync = "retention"
+            return True
+        await self._send_run(following, run)
+        return True
+
+    async def _resync(self, following: Following) -> None:
+        reason, following.resync = following.resync, None
+        following.cursor = following.tail.head
+        following.fell_behind_at = None
+        metrics.resumes.labels(f"resync_{reason}").inc()
+        await self.send(
+            outbound.Resync(
+                stream=following.tail.stream,
+                reason=reason or "unknown",
+                seq=following.cursor,
+                epoch=self.hub.epoch,
+            )
+        )

@@ -1,0 +1,136 @@
+"""Live connections and the process's heartbeat, as rows: written in batches, never one query an event.
+
+A connection opened and closed between two writes makes one row. What cannot be written (the database is away) waits for the next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from django.db import Error
+from django.db.models import F
+from django.utils import timezone
+
+from realtime import conf
+from realtime.hub import threads
+from realtime.models import LiveConnection, ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from realtime.hub.connection import Connection
+
+log = structlog.get_logger(__name__)
+
+VANISHED = 1006
+"""Close code of connections whose process died: RFC 6455's "closed abnormally"."""
+
+
+class Ledger:
+    """The rows of one hub."""
+
+    def __init__(self) -> None:
+        self.process = ServerProcess(host=socket.gethostname(), pid=os.getpid())
+        self._opened: dict[UUID, LiveConnection] = {}
+        self._closed: dict[UUID, LiveConnection] = {}
+        self._changed = asyncio.Event()
+        self._stored = False
+        self._beaten_at = 0.0
+
+    def opened(self, connection: Connection) -> None:
+        """Note a new connection."""
+        scope = connection.identity.scope
+        self._opened[connection.id] = LiveConnection(
+            id=connection.id,
+            process=self.process,
+            user_id=connection.identity.user_id,
+            role=scope.role,
+            scope=connection.scope,
+            msp_id=scope.msp_id,
+            client_id=connection.route_client,
+            address=connection.address,
+            encoding=connection.encoding,
+            opened_at=connection.opened_at,
+        )
+        self._changed.set()
+
+    def closed(self, connection: Connection, code: int) -> None:
+        """Note the end of a connection."""
+        self._closed[connection.id] = LiveConnection(
+            id=connection.id, closed_at=datetime.now(UTC), close_code=code, sent=connection.sent
+        )
+        self._changed.set()
+
+    def drain(self) -> None:
+        """Note that this process hands its connections over."""
+        self.process.draining = True
+        self._beaten_at = 0.0
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Write for ever: changes soon after they happen, the heartbeat when it is due."""
+        while True:
+            settings = conf.current()
+            try:
+                await asyncio.wait_for(self._changed.wait(), settings.heartbeat)
+                await asyncio.sleep(settings.connections_flush)
+            except TimeoutError:
+                self._changed.clear()
+            try:
+                await self.write()
+            except Error as error:
+                log.warning("connection rows not written", error=str(error).strip(), next="trying again")
+                await asyncio.sleep(1)
+
+    async def write(self, *, stopped: bool = False) -> None:
+        """Write what is waiting, and the heartbeat if it is due."""
+        self._changed.clear()
+        opened, self._opened = self._opened, {}
+        closed, self._closed = self._closed, {}
+        for key in opened.keys() & closed.keys():
+            end = closed.pop(key)
+            opened[key].closed_at, opened[key].close_code, opened[key].sent = end.closed_at, end.close_code, end.sent
+        if stopped:
+            self.process.stopped_at = timezone.now()
+        beat = stopped or time.monotonic() - self._beaten_at >= conf.current().heartbeat
+        try:
+            await threads.run("hub", self._store, list(opened.values()), list(closed.values()), beat)
+        except BaseException:
+            self._opened = opened | self._opened
+            self._closed = closed | self._closed
+            raise
+        if beat:
+            self._beaten_at = time.monotonic()
+
+    def _store(self, opened: list[LiveConnection], closed: Iterable[LiveConnection], beat: bool) -> None:
+        if not self._stored:
+            self.process.save(force_insert=True)
+            self._stored = True
+            bury_dead()
+        elif beat:
+            self.process.heartbeat_at = timezone.now()
+            self.process.save(update_fields=["heartbeat_at", "draining", "stopped_at"])
+            bury_dead()
+        if opened:
+            LiveConnection.objects.bulk_create(opened, batch_size=1000, ignore_conflicts=True)
+        closed = list(closed)
+        if closed:
+            LiveConnection.objects.bulk_update(closed, ["closed_at", "close_code", "sent"], batch_size=500)
+
+
+def bury_dead() -> None:
+    """Close the connections of processes whose heartbeat has long expired, as of their last heartbeat."""
+    long_ago = timezone.now() - timedelta(seconds=4 * conf.current().heartbeat_expiry)
+    dead = ServerProcess.objects.filter(stopped_at=None, heartbeat_at__lt=long_ago)
+    for process in dead:
+        LiveConnection.objects.filter(process=process, closed_at=None).update(
+            closed_at=process.heartbeat_at, close_code=VANISHED
+        )
+        ServerProcess.objects.filter(pk=process.pk).update(stopped_at=F("heartbeat_at"))

@@ -1,0 +1,68 @@
+"""How many, how fast: token buckets and counts. Pure bookkeeping; the limits themselves are settings."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A token bucket: `burst` at once, `rate` a second lasting."""
+
+    rate: float
+    burst: float
+    tokens: float = -1.0
+    at: float = field(default_factory=time.monotonic)
+
+    def take(self, now: float | None = None) -> bool:
+        """Take one token; return False where there is none."""
+        now = time.monotonic() if now is None else now
+        if self.tokens < 0:
+            self.tokens = self.burst
+        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+class Buckets:
+    """A bucket for each key; those longest unused are forgotten past `most` keys (they are full again by then, or nearly)."""
+
+    def __init__(self, rate: float, burst: float, most: int = 10_000) -> None:
+        self._rate, self._burst, self._most = rate, burst, most
+        self._buckets: OrderedDict[Hashable, Bucket] = OrderedDict()
+
+    def take(self, key: Hashable) -> bool:
+        """Take one token of `key`'s bucket; return False where there is none."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._rate, self._burst)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        return bucket.take()
+
+
+class Counts:
+    """How many there are for each key, and whether one more is within a limit."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Hashable] = Counter()
+
+    def __getitem__(self, key: Hashable) -> int:
+        return self._counts[key]
+
+    def add(self, key: Hashable) -> None:
+        """One more."""
+        self._counts[key] += 1
+
+    def remove(self, key: Hashable) -> None:
+        """One less."""
+        self._counts[key] -= 1
+        if self._counts[key] <= 0:
+            del self._counts[key]

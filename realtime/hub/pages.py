@@ -1,0 +1,78 @@
+"""Older events, read from the rows once for all who ask: pages at fixed boundaries, shared while they are read and a while after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TypeVar
+
+from realtime import conf, metrics
+from realtime.events import reading
+from realtime.events.reading import Replay, Resync, Row
+from realtime.hub import threads
+from realtime.hub.tail import StreamEvent
+
+R = TypeVar("R")
+
+PAGES_KEPT = 32
+"""Pages kept for others who are at the same place; with 200 events of 1 KB a page, 6 MB."""
+
+
+def to_event(stream: str, row: Row) -> StreamEvent:
+    """Return a row of the log as an event to send."""
+    return StreamEvent(stream, row.seq, row.type, row.client_id, row.severity, row.timestamp, row.data)
+
+
+class Pages:
+    """Reads of one hub. Those who ask for the same thing at the same time share one query."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], list[StreamEvent]] = OrderedDict()
+        self._running: dict[Hashable, asyncio.Future[object]] = {}
+
+    async def after(self, stream: str, cursor: int) -> list[StreamEvent]:
+        """Return events of `stream` with `seq > cursor`, in order, up to the end of a page; none where the rows have none."""
+        size = conf.current().page_events
+        number = cursor // size
+        kept = self._kept.get((stream, number))
+        if kept is None or kept[-1].seq <= cursor:
+            kept = await self._once(("page", stream, number), lambda: self._read(stream, number, size))
+        return [event for event in kept if event.seq > cursor]
+
+    async def decide(self, stream: str, position: int, epoch: str | None) -> Replay | Resync:
+        """Return whether a cursor can be resumed, asked of the rows."""
+        settings = conf.current()
+
+        async def ask() -> Replay | Resync:
+            return await threads.run(
+                "reading",
+                reading.backlog,
+                stream,
+                position,
+                epoch,
+                most_events=settings.backlog_events,
+                most_bytes=settings.backlog_bytes,
+            )
+
+        return await self._once(("decide", stream, position, epoch), ask)
+
+    async def _read(self, stream: str, number: int, size: int) -> list[StreamEvent]:
+        metrics.pages.inc()
+        rows = await threads.run("reading", reading.page, stream, number * size, size)
+        page = [to_event(stream, row) for row in rows if row.seq <= (number + 1) * size]
+        if page:
+            self._kept[stream, number] = page
+            self._kept.move_to_end((stream, number))
+            while len(self._kept) > PAGES_KEPT:
+                self._kept.popitem(last=False)
+        return page
+
+    async def _once(self, key: Hashable, work: Callable[[], Awaitable[R]]) -> R:
+        """Await `work`, or the same work that somebody else has begun. One waiter's end does not end it for the others."""
+        running = self._running.get(key)
+        if running is None:
+            running = asyncio.ensure_future(work())  # type: ignore[arg-type]
+            self._running[key] = running
+            running.add_done_callback(lambda _: self._running.pop(key, None))
+        return await asyncio.shield(running)  # type: ignore[return-value]

@@ -1,0 +1,175 @@
+"""The newest events of a stream in memory, encoded once for all connections that get them.
+
+A connection keeps no queue: it has a cursor into the tail, and frames are cut from the tail between cursor and head. Whoever waits
+at the same place gets the same bytes. The tail is bounded in events and bytes; a connection whose cursor falls off it reads the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from realtime.protocol import encoding as wire
+from realtime.protocol.encoding import Encoding, Wire
+
+if TYPE_CHECKING:
+    from realtime.hub.connection import Following
+
+FRAMES_KEPT = 16
+"""Batch frames kept for followers that are at the same place; connections drift apart over a handful of places."""
+
+
+class StreamEvent:
+    """An event in its place in one stream; its bodies are made at first use, once per encoding."""
+
+    __slots__ = ("_bodies", "_wires", "client_id", "data", "seq", "severity", "stream", "timestamp", "type")
+
+    def __init__(
+        self, stream: str, seq: int, type_: str, client_id: str, severity: str, timestamp: str, data: str
+    ) -> None:
+        self.stream = stream
+        self.seq = seq
+        self.type = type_
+        self.client_id = client_id
+        self.severity = severity
+        self.timestamp = timestamp
+        self.data = data
+        self._bodies: dict[bool, bytes] = {}
+        self._wires: dict[Encoding, Wire] = {}
+
+    @property
+    def size(self) -> int:
+        """Characters of its data: what it counts for in bounds."""
+        return len(self.data)
+
+    def body(self, encoding: Encoding) -> bytes:
+        """Return the serialised frame, before compression."""
+        binary = encoding is Encoding.MSGPACK
+        if binary not in self._bodies:
+            write = wire.event_msgpack if binary else wire.event_json
+            self._bodies[binary] = write(
+                self.type, self.client_id, self.stream, self.seq, self.timestamp, self.data
+            )
+        return self._bodies[binary]
+
+    def frame(self, encoding: Encoding, compress_above: int) -> Wire:
+        """Return the frame of this event alone."""
+        if encoding not in self._wires:
+            self._wires[encoding] = wire.finish(self.body(encoding), encoding, compress_above)
+        return self._wires[encoding]
+
+
+def cut(events: Sequence[StreamEvent], most_bytes: int) -> Sequence[StreamEvent]:
+    """Return the longest beginning of `events` under `most_bytes`; at least one event."""
+    total = 0
+    for index, event in enumerate(events):
+        total += event.size
+        if total > most_bytes and index:
+            return events[:index]
+    return events
+
+
+def batch_frame(events: Sequence[StreamEvent], encoding: Encoding, compress_above: int) -> Wire:
+    """Return one frame for `events`: a `batch`, or the event's own frame where it is one."""
+    if len(events) == 1:
+        return events[0].frame(encoding, compress_above)
+    body = wire.batch([event.body(encoding) for event in events], encoding)
+    return wire.finish(body, encoding, compress_above)
+
+
+class Tail:
+    """The newest events of one stream. `head` is the last seq that is known; -1 until it was read from the rows."""
+
+    def __init__(self, stream: str, most_events: int, most_bytes: int) -> None:
+        self.stream = stream
+        self.head = -1
+        self.followers: set[Following] = set()
+        self.ahead: dict[int, StreamEvent] = {}
+        self.idle_since: float | None = None
+        self._most_events = most_events
+        self._most_bytes = most_bytes
+        self._events: list[StreamEvent] = []
+        self._start = 0
+        self._bytes = 0
+        self._frames: dict[tuple[Encoding, int, int, int], tuple[Wire, int, int]] = {}
+
+    @property
+    def first(self) -> int:
+        """The seq of the oldest event in memory; one past the head where there is none."""
+        return self.head - (len(self._events) - self._start) + 1
+
+    def offer(self, events: Iterable[StreamEvent]) -> tuple[int, int, bool]:
+        """Take announced events. Return how many were appended, how many came a second time, and whether some are missing."""
+        appended = doubled = 0
+        for event in events:
+            if event.seq == self.head + 1 and self.head >= 0:
+                self._append(event)
+                appended += 1
+            elif event.seq <= self.head:
+                doubled += 1
+            else:
+                self.ahead[event.seq] = event
+        appended += self._catch_up_with_ahead()
+        return appended, doubled, bool(self.ahead) and self.head >= 0
+
+    def begin(self, head: int) -> None:
+        """Start at `head`, read from the rows after the group was joined."""
+        self.head = head
+        self._catch_up_with_ahead()
+
+    def jump(self, head: int) -> None:
+        """Give up what lies between the head and `head`: it is gone from the rows too."""
+        self._events.clear()
+        self._start = self._bytes = 0
+        self._frames.clear()
+        self.head = head
+
+    def after(self, cursor: int, most_bytes: int) -> Sequence[StreamEvent]:
+        """Return the events after `cursor`, up to `most_bytes` of them. `cursor` must be at or after `first - 1`."""
+        begin = self._start + cursor - self.first + 1
+        return cut(self._events[begin:], most_bytes)
+
+    def batch(
+        self, cursor: int, encoding: Encoding, most_bytes: int, compress_above: int
+    ) -> tuple[Wire, int, int]:
+        """Return the frame for all that lies between `cursor` and the head (within `most_bytes`), its last seq, and its count.
+
+        Made once for all who are at the same place.
+        """
+        key = (encoding, cursor, self.head, most_bytes)
+        made = self._frames.get(key)
+        if made is None:
+            events = self.after(cursor, most_bytes)
+            made = (batch_frame(events, encoding, compress_above), events[-1].seq, len(events))
+            if len(self._frames) >= FRAMES_KEPT:
+                self._frames.clear()
+            self._frames[key] = made
+        return made
+
+    def wake(self) -> None:
+        """Tell all followers that there is something new."""
+        for following in self.followers:
+            following.connection.wake()
+
+    def _append(self, event: StreamEvent) -> None:
+        self._events.append(event)
+        self._bytes += event.size
+        self.head = event.seq
+        while self._start < len(self._events) - 1 and (
+            len(self._events) - self._start > self._most_events or self._bytes > self._most_bytes
+        ):
+            self._bytes -= self._events[self._start].size
+            self._start += 1
+        if self._start > self._most_events:
+            del self._events[: self._start]
+            self._start = 0
+
+    def _catch_up_with_ahead(self) -> int:
+        appended = 0
+        while self.ahead and self.head >= 0 and (event := self.ahead.pop(self.head + 1, None)) is not None:
+            self._append(event)
+            appended += 1
+        if self.ahead:
+            for seq in [seq for seq in self.ahead if seq <= self.head]:
+                del self.ahead[seq]
+        return appended

@@ -1,0 +1,129 @@
+"""What a hub watches over its live connections: whether their access still holds, their tokens' end, and who cannot keep up."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from django.db import Error
+
+from realtime import conf, metrics
+from realtime.auth import identity as identities
+from realtime.auth.identity import Identity, Refused
+from realtime.hub import threads
+from realtime.protocol import groups, outbound
+from realtime.protocol.closing import CloseCode
+from realtime.protocol.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from realtime.hub.connection import Connection
+    from realtime.hub.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """The watch over one hub's connections."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def recheck(self, users: set[str], clients: set[str], sessions: set[str]) -> None:
+        """Ask again for every connection that a change of access may touch."""
+        for connection in list(self._hub.connections.values()):
+            if self._touched(connection, users, clients, sessions):
+                await self._recheck(connection)
+
+    def _touched(self, connection: Connection, users: set[str], clients: set[str], sessions: set[str]) -> bool:
+        identity = connection.identity
+        return (
+            str(identity.user_id) in users
+            or str(identity.scope.client_id) in clients
+            or (identity.session_mark is not None and identity.session_mark in sessions)
+            or any(groups.client(client) in connection.following for client in clients)
+        )
+
+    async def _recheck(self, connection: Connection) -> None:
+        try:
+            identity = await threads.run("authenticating", identities.recheck, connection.identity)
+            visible = await threads.run("authenticating", self._visible, identity, list(connection.following))
+        except Refused as refusal:
+            self._revoke(connection, refusal.message)
+            return
+        except Error:
+            log.exception("access not re-checked: closing", connection=str(connection.id))
+            connection.close(CloseCode.INTERNAL, ErrorCode.UNAVAILABLE, "Access could not be checked: reconnect and resume.")
+            return
+        if not _same_tenant(connection.identity, identity):
+            self._revoke(connection, "Your role or tenant changed: sign in again.")
+            return
+        for stream in set(connection.following) - visible:
+            if connection.route_client is not None and stream == groups.client(connection.route_client):
+                self._revoke(connection, "This client is not yours to see any more.")
+                return
+            self._hub.unfollow(connection, stream)
+            await connection.send(outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[]))
+        connection.identity = identity
+
+    @staticmethod
+    def _visible(identity: Identity, streams: list[str]) -> set[str]:
+        """Return which of `streams` this user may follow now."""
+        visible = set()
+        for stream in streams:
+            kind, key = groups.parse(stream)
+            if kind == "msp":
+                if identity.scope.is_msp and identity.scope.msp_id == key:
+                    visible.add(stream)
+            elif identities.visible_client(identity.user_id, key) is not None:
+                visible.add(stream)
+        return visible
+
+    def _revoke(self, connection: Connection, message: str) -> None:
+        metrics.revoked.inc()
+        log.info("access revoked", connection=str(connection.id), user=str(connection.identity.user_id))
+        for stream in list(connection.following):
+            self._hub.unfollow(connection, stream)
+        connection.close(CloseCode.REVOKED, ErrorCode.ACCESS_REVOKED, message)
+
+    async def tick(self) -> None:
+        """Look for expiring tokens and for connections that cannot keep up."""
+        settings = conf.current()
+        now, clock = datetime.now(UTC), time.monotonic()
+        for connection in list(self._hub.connections.values()):
+            if connection.is_closing:
+                continue
+            await self._expire(connection, now, settings)
+            for following in list(connection.following.values()):
+                if not following.is_behind:
+                    following.fell_behind_at = None
+                elif following.fell_behind_at is None:
+                    following.fell_behind_at = clock
+                    metrics.catch_ups.inc()
+                elif clock - following.fell_behind_at > settings.catch_up_timeout:
+                    metrics.limited.labels("catch_up_timeout").inc()
+                    connection.close(
+                        CloseCode.TOO_SLOW, ErrorCode.TOO_SLOW, "Too slow to keep up: reconnect and resume."
+                    )
+
+    async def _expire(self, connection: Connection, now: datetime, settings: conf.RealtimeSettings) -> None:
+        end = connection.identity.expires_at
+        if end is None:
+            return
+        if now >= end + timedelta(seconds=settings.expiry_grace):
+            connection.close(
+                CloseCode.TOKEN_EXPIRED, ErrorCode.TOKEN_EXPIRED, "The token has expired: refresh it, then reconnect."
+            )
+        elif now >= end - timedelta(seconds=settings.expiry_warning) and not connection.expiry_announced:
+            connection.expiry_announced = True
+            self._hub.spawn(
+                connection.send(outbound.Authenticated(token_expires_at=end.isoformat(), expiring=True))
+            )
+
+
+def _same_tenant(before: Identity, now: Identity) -> bool:
+    """Return whether a connection's streams still fit its user: a role may change within its MSP or its client, not across."""
+    if now.scope.is_msp:
+        return before.scope.is_msp and before.scope.msp_id == now.scope.msp_id
+    return before.scope.client_id == now.scope.client_id

@@ -1,0 +1,108 @@
+"""`serve`: the portal, for production and for trying it out."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import structlog
+from daphne.management.commands.runserver import get_default_application
+from django.core.management.base import BaseCommand, CommandError
+
+from realtime.server.daphne import Server
+
+log = structlog.get_logger(__name__)
+
+BACKLOG = 4096
+RESTART_PAUSE_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    """Serve pages, API and sockets with our Daphne: back-pressure, honest close codes, and a drain on SIGTERM."""
+
+    help = (
+        "Serve pages, API and sockets. SIGTERM hands live connections over before the process stops "
+        "(REALTIME_DRAIN_SECONDS); Ctrl-C stops at once."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Define the options."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=1,
+            help="server processes that share the port (default: %(default)s). More than one wants REDIS_URL and PostgreSQL.",
+        )
+        parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve until stopped."""
+        if options["processes"] < 1:
+            raise CommandError("--processes is at least 1.")
+        if options["fd"] is not None:
+            self._serve([f"fd:fileno={options['fd']}"])
+            return
+        listening = self._listen(options["host"], options["port"])
+        address = f"http://{options['host']}:{listening.getsockname()[1]}"
+        self.stderr.write(f"Serving {address}/ with {options['processes']} process(es). Ctrl-C stops.")
+        if options["processes"] == 1:
+            self._serve([_endpoint(listening)])
+        else:
+            self._supervise(listening, options["processes"])
+
+    def _listen(self, host: str, port: int) -> socket.socket:
+        if not 0 <= port <= 65535:
+            raise CommandError(f"--port {port}: a port is between 0 and 65535.")
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listening = socket.socket(family, kind, protocol)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CommandError(f"Port {port} is taken: stop what listens there, or choose another --port.") from None
+            raise CommandError(f"Cannot listen on {host}:{port}: {error}") from None
+        return listening
+
+    def _serve(self, endpoints: list[str]) -> None:
+        Server(application=get_default_application(), endpoints=endpoints, verbosity=1).run()
+
+    def _supervise(self, listening: socket.socket, count: int) -> None:
+        """Keep `count` children serving the one listening socket; pass SIGTERM and SIGINT on and wait for them."""
+        os.set_inheritable(listening.fileno(), True)
+        command = [sys.executable, sys.argv[0], "serve", "--fd", str(listening.fileno())]
+        stopping: list[int] = []
+        children: list[subprocess.Popen[bytes]] = []
+
+        def stop(number: int, _frame: object) -> None:
+            stopping.append(number)
+            for child in children:
+                if child.poll() is None:
+                    child.send_signal(number)
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        while not stopping:
+            children[:] = [child for child in children if child.poll() is None]
+            while len(children) < count and not stopping:
+                children.append(
+                    subprocess.Popen(command, pass_fds=[listening.fileno()], start_new_session=True)  # noqa: S603
+                )
+            time.sleep(RESTART_PAUSE_SECONDS)
+        for child in children:
+            child.wait()
+
+
+def _endpoint(listening: socket.socket) -> str:
+    """Return Twisted's description of a socket that listens already. Twisted duplicates the descriptor."""
+    return f"fd:fileno={listening.fileno()}"

@@ -1,0 +1,96 @@
+"""Live connections as rows: what stats, presence, the watch log and the admin page ask, right across processes."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from realtime import conf
+
+
+class ProcessQuerySet(models.QuerySet["ServerProcess"]):
+    """Server processes."""
+
+    def live(self) -> Self:
+        """Return those whose heartbeat has not expired."""
+        expiry = timezone.now() - timedelta(seconds=conf.current().heartbeat_expiry)
+        return self.filter(stopped_at=None, heartbeat_at__gt=expiry)
+
+
+class ServerProcess(models.Model):
+    """One process that serves sockets. It lives while its heartbeat is fresh."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    draining = models.BooleanField(default=False)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ProcessQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "server process"
+        verbose_name_plural = "server processes"
+        ordering = ("-started_at",)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class ConnectionQuerySet(models.QuerySet["LiveConnection"]):
+    """Connections, open and closed."""
+
+    def open(self) -> Self:
+        """Return those that are open in a process that lives."""
+        return self.filter(closed_at=None, process__in=ServerProcess.objects.live())
+
+
+class LiveConnection(models.Model):
+    """One socket: who watched what, from when to when."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    process = models.ForeignKey(ServerProcess, on_delete=models.CASCADE, related_name="connections")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", db_constraint=False
+    )
+    role = models.CharField(max_length=16)
+    scope = models.CharField(max_length=8, choices=[("msp", "MSP"), ("client", "client")])
+    msp_id = models.UUIDField()
+    client_id = models.UUIDField(null=True, help_text="The client whose stream is followed; none: all of the MSP's")
+    address = models.CharField(max_length=64, blank=True)
+    encoding = models.CharField(max_length=32)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    close_code = models.PositiveSmallIntegerField(null=True)
+    sent = models.PositiveBigIntegerField(default=0, help_text="Events sent")
+
+    objects = ConnectionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-opened_at",)
+        indexes: ClassVar = [
+            models.Index(fields=("process",), condition=models.Q(closed_at=None), name="connection_open"),
+            models.Index(fields=("closed_at",), name="connection_closed_at"),
+            models.Index(fields=("client_id", "-opened_at"), name="connection_by_client"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Ticket(models.Model):
+    """A single-use ticket for one handshake: its fingerprint, whose it is, until when."""
+
+    mark = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"ticket of {self.user_id}"

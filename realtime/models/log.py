@@ -1,0 +1,105 @@
+"""The event log. An event is recorded in `Outbox` with the change it tells of, and moves to `Event` when it gets its places.
+
+`Event` only ever grows at its end and loses rows at its beginning (retention): nothing in it is updated, so ten million rows
+cost a reader what ten thousand do. There are no foreign keys: events outlive the rows they tell of.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+
+class Kind(models.TextChoices):
+    """What an outbox row is about, and so how it is rendered."""
+
+    ENGAGEMENT = "engagement"
+    INTERACTION = "interaction"
+    ALERT = "alert"
+    MESSAGE = "message", "given as it goes out"
+    ACCESS = "access", "who may see what has changed"
+
+
+class Outbox(models.Model):
+    """A change, recorded in its own transaction and not yet placed. Rows of one `tx`, `kind`, client and `key` are one event."""
+
+    tx = models.UUIDField(help_text="The transaction: what it recorded is folded")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    client_id = models.UUIDField(null=True)
+    msp_id = models.UUIDField(null=True)
+    key = models.CharField(max_length=64, blank=True, help_text="What is folded with what; empty: nothing")
+    facts = models.TextField(help_text="JSON: what the renderer of this kind needs")
+    recorded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = "unplaced event"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class Event(models.Model):
+    """An event in its place: `position` in the whole log, `client_seq` and `msp_seq` in its two streams; each without a gap."""
+
+    position = models.BigIntegerField(primary_key=True)
+    type = models.CharField(max_length=24)
+    client_id = models.UUIDField(null=True)
+    client_seq = models.BigIntegerField(null=True)
+    msp_id = models.UUIDField(null=True)
+    msp_seq = models.BigIntegerField(null=True)
+    severity = models.CharField(max_length=16, blank=True)
+    occurred_at = models.DateTimeField()
+    data = models.TextField(help_text="JSON, as it goes out")
+
+    class Meta:
+        ordering = ("-position",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("client_id", "client_seq"), name="event_place_in_client_stream"),
+            models.UniqueConstraint(fields=("msp_id", "msp_seq"), name="event_place_in_msp_stream"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.position}"
+
+
+class Stream(models.Model):
+    """How far a group's stream has come: the `seq` of its last event."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    position = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.position}"
+
+
+class Log(models.Model):
+    """The one row of the whole log: its last position, and the epoch that cursors into it carry.
+
+    Placing locks this row. So events are placed one transaction after the other, in the order in which they were recorded: what
+    was recorded after another event had committed comes after it, and a reader of `position > last` never misses one.
+    """
+
+    SINGLE = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLE)
+    epoch = models.UUIDField(default=uuid.uuid4, help_text="Changed when positions lose their meaning: a restored backup")
+    position = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "event log"
+
+    def __str__(self) -> str:
+        return f"log at {self.position}"
+
+    @classmethod
+    def current(cls, *, lock: bool = False) -> Log:
+        """Return the row, made at first use; `lock`ed until the transaction ends if asked."""
+        rows = cls.objects.select_for_update() if lock else cls.objects.all()
+        log = rows.filter(pk=cls.SINGLE).first()
+        if log is None:
+            cls.objects.get_or_create(pk=cls.SINGLE)
+            log = rows.get(pk=cls.SINGLE)
+        return log

@@ -1,0 +1,1 @@
+"""The server this product ships: Daphne with close codes, reasons, back-pressure and a drain."""
