@@ -19,8 +19,14 @@ env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
 
 DEBUG = env.bool("DEBUG", default=True)
-SECRET_KEY = env("SECRET_KEY", default="only-for-development-never-in-production-0123456789") if DEBUG else env("SECRET_KEY")
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+SECRET_KEY = (
+    env("SECRET_KEY", default="only-for-development-never-in-production-0123456789")
+    if DEBUG
+    else env("SECRET_KEY")
+)
+ALLOWED_HOSTS: list[str] = env.list(
+    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else []
+)
 
 # Who may open pages, call the API and open sockets from a browser: exact scheme, host and port. Same-origin needs no entry.
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
@@ -98,7 +104,12 @@ def database(url: str) -> dict[str, Any]:
     elif config["ENGINE"] == "django.db.backends.postgresql":
         options.setdefault(
             "pool",
-            {"min_size": 2, "max_size": env.int("DATABASE_POOL_SIZE", default=20), "timeout": 10, "max_lifetime": 1800},
+            {
+                "min_size": 2,
+                "max_size": env.int("DATABASE_POOL_SIZE", default=20),
+                "timeout": 10,
+                "max_lifetime": 1800,
+            },
         )
         options.setdefault("connect_timeout", 5)
     return config
@@ -209,7 +220,11 @@ LOGGING: dict[str, Any] = {
     "filters": {"no_credentials": {"()": "compliance_portal.logs.NoCredentials"}},
     "formatters": {"structured": {"()": "compliance_portal.logs.formatter", "style": LOG_FORMAT}},
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "structured", "filters": ["no_credentials"]},
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "structured",
+            "filters": ["no_credentials"],
+        },
     },
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", default="INFO")},
     "loggers": {
@@ -221,5 +236,7 @@ LOGGING: dict[str, Any] = {
 
 # Every REALTIME_* variable of the environment becomes a setting; `realtime.conf` types, defaults and documents them.
 REALTIME: dict[str, str] = {
-    name.removeprefix("REALTIME_"): value for name, value in env.ENVIRON.items() if name.startswith("REALTIME_")
+    name.removeprefix("REALTIME_"): value
+    for name, value in env.ENVIRON.items()
+    if name.startswith("REALTIME_")
 }

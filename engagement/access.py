@@ -18,7 +18,7 @@ from django.db.models import Q
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from engagement.models.tenancy import User
+    from engagement.models.tenancy import Client, User
 
 
 class Role(enum.StrEnum):
@@ -76,6 +76,14 @@ def client_filter(user: User | AnonymousUser, path: str = "") -> Q:
     if scope.client_id is not None:
         return Q(**{f"{prefix}pk": scope.client_id})
     return Q(**{f"{prefix}msp_id": scope.msp_id})
+
+
+def viewer_filter(client: Client) -> Q:
+    """Return the condition on users that their scope holds `client`: `client_filter` seen from the other side."""
+    return Q(is_active=True) & (
+        Q(role__in=sorted(MSP_ROLES), msp_id=client.msp_id)
+        | Q(role__in=sorted(CLIENT_ROLES), client_id=client.pk)
+    )
 
 
 def may_administer(user: User | AnonymousUser) -> bool:

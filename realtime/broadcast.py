@@ -46,7 +46,9 @@ abroadcast_interaction_update = sync_to_async(broadcast_interaction_update)
 abroadcast_alert = sync_to_async(broadcast_alert)
 
 
-def _broadcast(type_: EventType, client_id: Id, msp_id: Id, data: Mapping[str, Any], severity: str = "") -> None:
+def _broadcast(
+    type_: EventType, client_id: Id, msp_id: Id, data: Mapping[str, Any], severity: str = ""
+) -> None:
     if not isinstance(data, Mapping):
         raise ValueError(f"The data of a broadcast is an object; this is {type(data).__name__}.")  # noqa: TRY004 - one error for callers
     try:

@@ -18,7 +18,9 @@ def values(**_: Any) -> list[checks.CheckMessage]:
         try:
             conf.parse(name, value)
         except ValueError as error:
-            found.append(checks.Error(str(error), hint="Correct it, or unset it for the default.", id="realtime.E001"))
+            found.append(
+                checks.Error(str(error), hint="Correct it, or unset it for the default.", id="realtime.E001")
+            )
     return found
 
 

@@ -78,13 +78,19 @@ class StreamConsumer(AsyncWebsocketConsumer):
             connection, positions = await self._handshake()
         except Closed as refusal:
             metrics.refused.labels(refusal.code).inc()
-            log.info("connection refused", reason=refusal.code, address=self._address(), path=self.scope["path"])
+            log.info(
+                "connection refused", reason=refusal.code, address=self._address(), path=self.scope["path"]
+            )
             await self._refuse(refusal)
             return False
         except Error as error:
             log.warning("connection refused", reason="database away", error=str(error).strip())
             await self._refuse(
-                Closed(CloseCode.TRY_LATER, ErrorCode.UNAVAILABLE, "The database is not reachable: try again soon.")
+                Closed(
+                    CloseCode.TRY_LATER,
+                    ErrorCode.UNAVAILABLE,
+                    "The database is not reachable: try again soon.",
+                )
             )
             return False
         log.info(
@@ -108,7 +114,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
         address = self._address()
         if not hub.handshakes.take(address):
             metrics.limited.labels("handshakes").inc()
-            raise Closed(CloseCode.TRY_LATER, ErrorCode.RATE_LIMITED, "Too many handshakes from this address: try later.")
+            raise Closed(
+                CloseCode.TRY_LATER,
+                ErrorCode.RATE_LIMITED,
+                "Too many handshakes from this address: try later.",
+            )
         if hub.draining:
             raise Closed(CloseCode.RESTART, ErrorCode.RESTARTING, "This server is restarting: connect again.")
         identity = await self._identify()
@@ -121,7 +131,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
             route_client = str(groups.parse(stream)[1])
         limit = hub.over_limit(address, identity.user_id, route_client)
         if limit is not None:
-            raise Closed(CloseCode.TRY_LATER, ErrorCode.TOO_MANY_CONNECTIONS, f"Too many connections: {limit}.")
+            raise Closed(
+                CloseCode.TRY_LATER, ErrorCode.TOO_MANY_CONNECTIONS, f"Too many connections: {limit}."
+            )
         positions = self._positions()
         await hub.start()
         self.connection = connection = Connection(
@@ -185,7 +197,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
                     raise ValueError(seq)
         except ValueError:
             raise Closed(
-                CloseCode.POLICY, ErrorCode.INVALID_PARAMETER, "positions is a list such as client.<id>:41,client.<id>:7."
+                CloseCode.POLICY,
+                ErrorCode.INVALID_PARAMETER,
+                "positions is a list such as client.<id>:41,client.<id>:7.",
             ) from None
         return positions
 
@@ -231,7 +245,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
             try:
                 message = await asyncio.wait_for(receive(), settings.silence_timeout)
             except TimeoutError:
-                connection.close(CloseCode.SILENT, ErrorCode.SILENT, "Nothing was heard for too long: send pings.")
+                connection.close(
+                    CloseCode.SILENT, ErrorCode.SILENT, "Nothing was heard for too long: send pings."
+                )
                 message = await receive()
             if message["type"] == "websocket.disconnect":
                 return connection.close_code or message.get("code") or 1005
@@ -248,7 +264,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
                     metrics.limited.labels("errors").inc()
                     log.warning("closed for abuse", connection=str(connection.id), last=error.code)
                     connection.close(
-                        CloseCode.POLICY, ErrorCode.TOO_MANY_ERRORS, "Too many bad frames: mend the client, then reconnect."
+                        CloseCode.POLICY,
+                        ErrorCode.TOO_MANY_ERRORS,
+                        "Too many bad frames: mend the client, then reconnect.",
                     )
 
     async def _clean_up(self, code: int) -> None:
@@ -299,4 +317,6 @@ class UnknownRouteConsumer(StreamConsumer):
 
 def _unknown_client() -> Closed:
     """Say the same of a client that is not there and of one that is somebody else's."""
-    return Closed(CloseCode.POLICY, ErrorCode.NOT_FOUND, "There is no such client, or it is not yours to see.")
+    return Closed(
+        CloseCode.POLICY, ErrorCode.NOT_FOUND, "There is no such client, or it is not yours to see."
+    )

@@ -8,7 +8,9 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 placed = Counter("realtime_events_placed", "Events given their places by this process", ["type"])
 published = Counter("realtime_announcements", "Group messages sent to the channel layer")
-announcements_failed = Counter("realtime_announcements_failed", "Group messages the channel layer did not take")
+announcements_failed = Counter(
+    "realtime_announcements_failed", "Group messages the channel layer did not take"
+)
 place_failures = Counter("realtime_place_failures", "Rounds of the publisher that the database refused")
 delivered = Counter("realtime_events_delivered", "Events written to sockets", ["encoding"])
 frames = Counter("realtime_frames_sent", "Event frames written to sockets", ["encoding"])

@@ -13,9 +13,9 @@ from django.db.models.signals import post_delete, post_save
 
 from engagement.models import Alert, Engagement, Interaction, TrackedModel
 from engagement.signals import access_changed, rows_changed
+from realtime.auth.identity import fingerprint
 from realtime.events.recording import Fact, record
 from realtime.models import Kind
-from realtime.auth.identity import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,7 +93,11 @@ def _summed(facts: list[Fact]) -> list[Fact]:
 
 def _alert_facts(alert: Alert, change: str) -> Iterable[Fact]:
     values = {name: alert.__dict__.get(name, None) for name in ALERT_COLUMNS}
-    yield Fact(Kind.ALERT, alert.client_id, {"id": alert.pk, "client_id": alert.client_id, "change": change, **values})
+    yield Fact(
+        Kind.ALERT,
+        alert.client_id,
+        {"id": alert.pk, "client_id": alert.client_id, "change": change, **values},
+    )
 
 
 def _interaction_facts(interaction: Interaction, change: str) -> Iterable[Fact]:

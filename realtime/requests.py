@@ -187,7 +187,10 @@ async def _acknowledge(connection: Connection, message: inbound.Acknowledge) -> 
     by, at = acknowledged
     await connection.send(
         outbound.Acknowledged(
-            ref=message.ref, alert_id=str(message.alert_id), acknowledged_by=by, acknowledged_at=at.isoformat()
+            ref=message.ref,
+            alert_id=str(message.alert_id),
+            acknowledged_by=by,
+            acknowledged_at=at.isoformat(),
         )
     )
 
@@ -232,7 +235,9 @@ async def _room_for(connection: Connection, client_id: str) -> None:
 def _room_among(count: int) -> None:
     most = conf.current().subscriptions
     if count >= most:
-        raise ProtocolError(ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"This connection has {most} subscriptions already.")
+        raise ProtocolError(
+            ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"This connection has {most} subscriptions already."
+        )
 
 
 _ANSWERS: dict[type, Callable[[Connection, Any], Awaitable[None]]] = {

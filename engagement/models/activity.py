@@ -22,7 +22,9 @@ class Interaction(TrackedModel):
     application = models.ForeignKey(
         Application, on_delete=models.CASCADE, null=True, blank=True, related_name="interactions"
     )
-    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="interactions")
+    agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="interactions"
+    )
     department = models.ForeignKey(
         Department, on_delete=models.SET_NULL, null=True, blank=True, related_name="interactions"
     )
@@ -39,7 +41,9 @@ class Interaction(TrackedModel):
         ordering = ("-occurred_at",)
         indexes: ClassVar = [
             models.Index(fields=("client", "-occurred_at"), name="interaction_by_client"),
-            models.Index(fields=("application", "occurred_at"), include=("count",), name="interaction_by_application"),
+            models.Index(
+                fields=("application", "occurred_at"), include=("count",), name="interaction_by_application"
+            ),
             models.Index(fields=("agent", "occurred_at"), include=("count",), name="interaction_by_agent"),
         ]
         constraints: ClassVar = [
@@ -66,7 +70,9 @@ class Engagement(TrackedModel):
     application = models.ForeignKey(
         Application, on_delete=models.CASCADE, null=True, blank=True, related_name="engagements"
     )
-    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="engagements")
+    agent = models.ForeignKey(
+        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="engagements"
+    )
     interactions = models.PositiveIntegerField(default=0)
     active_users = models.PositiveIntegerField(default=0)
     flagged = models.PositiveIntegerField(default=0)
@@ -85,8 +91,12 @@ class Engagement(TrackedModel):
                 | Q(department__isnull=True, application__isnull=True, agent__isnull=False),
                 violation_error_message="A roll-up is of one department, one application or one agent.",
             ),
-            models.UniqueConstraint(fields=("department", "day"), name="engagement_once_per_department_and_day"),
-            models.UniqueConstraint(fields=("application", "day"), name="engagement_once_per_application_and_day"),
+            models.UniqueConstraint(
+                fields=("department", "day"), name="engagement_once_per_department_and_day"
+            ),
+            models.UniqueConstraint(
+                fields=("application", "day"), name="engagement_once_per_application_and_day"
+            ),
             models.UniqueConstraint(fields=("agent", "day"), name="engagement_once_per_agent_and_day"),
         ]
 
@@ -116,7 +126,9 @@ class ActiveUser(models.Model):
     class Meta:
         constraints: ClassVar = [
             # Also the index by which a roll-up's people are found, hence no second one on `engagement`.
-            models.UniqueConstraint(fields=("engagement", "user_ref"), name="active_user_once_per_engagement"),
+            models.UniqueConstraint(
+                fields=("engagement", "user_ref"), name="active_user_once_per_engagement"
+            ),
         ]
 
     def __str__(self) -> str:

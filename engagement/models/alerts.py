@@ -17,6 +17,8 @@ from engagement.models.tracking import TrackedModel, TrackedQuerySet
 class Alert(TrackedModel):
     """Something about an application or agent that somebody must look at."""
 
+    remembered = ("status", "severity")
+
     class Severity(models.TextChoices):
         """How bad, mildest first."""
 
@@ -31,7 +33,7 @@ class Alert(TrackedModel):
         UNASSIGNED = "Unassigned"
         PENDING = "Pending"
         COMPLETE = "Complete"
-        AI_RESOLVED = "AI Resolved"
+        AI_RESOLVED = "AI Resolved", "AI Resolved"
 
     class AssetKind(models.TextChoices):
         """What kind of thing it is about."""
@@ -45,19 +47,31 @@ class Alert(TrackedModel):
     )
     agent = models.ForeignKey(Agent, on_delete=models.SET_NULL, null=True, blank=True, related_name="alerts")
     asset_kind = models.CharField(max_length=16, choices=AssetKind.choices, default=AssetKind.APPLICATION)
-    family = models.CharField(max_length=100, blank=True, help_text="What kind of risk: Data loss, Usage, Compliance")
+    family = models.CharField(
+        max_length=100, blank=True, help_text="What kind of risk: Data loss, Usage, Compliance"
+    )
     subtype = models.CharField(max_length=100, blank=True)
     severity = models.CharField(max_length=16, choices=Severity.choices, default=Severity.MEDIUM)
     details = models.TextField(blank=True)
     users_affected = models.PositiveIntegerField(default=0)
     count = models.PositiveIntegerField(default=1, help_text="How often it happened")
-    frameworks = models.JSONField(default=list, blank=True, help_text='Compliance frameworks: ["GDPR", "SOC 2"]')
+    frameworks = models.JSONField(
+        default=list, blank=True, help_text='Compliance frameworks: ["GDPR", "SOC 2"]'
+    )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.UNASSIGNED)
     assignee = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="assigned_alerts"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="assigned_alerts",
     )
     acknowledged_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="acknowledged_alerts"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="acknowledged_alerts",
     )
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

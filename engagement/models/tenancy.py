@@ -71,7 +71,9 @@ class Client(UUIDModel):
     msp = models.ForeignKey(MSP, on_delete=models.CASCADE, related_name="clients")
     name = models.CharField(max_length=200)
     industry = models.CharField(max_length=100, blank=True)
-    company_size = models.CharField(max_length=50, blank=True, help_text="Number of employees, as a range: 51-200")
+    company_size = models.CharField(
+        max_length=50, blank=True, help_text="Number of employees, as a range: 51-200"
+    )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
     subscription_tier = models.CharField(max_length=16, choices=Tier.choices, default=Tier.PROFESSIONAL)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -32,7 +32,9 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
             self._tell(rows)
         return rows
 
-    def bulk_update(self, objs: Iterable[_Tracked], fields: Iterable[str], batch_size: int | None = None) -> int:
+    def bulk_update(
+        self, objs: Iterable[_Tracked], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
         """Update the rows and tell of them."""
         rows = list(objs)
         with transaction.atomic(using=self.db):
@@ -44,7 +46,9 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
     def update(self, **values: Any) -> int:
         """Update the rows and tell of them, in chunks of `UPDATE_CHUNK`."""
         with transaction.atomic(using=self.db):
-            before = {row.pk: row for row in self.order_by().iterator(UPDATE_CHUNK)} if self._remembers() else None
+            before = (
+                {row.pk: row for row in self.order_by().iterator(UPDATE_CHUNK)} if self._remembers() else None
+            )
             keys = list(before) if before is not None else list(self.order_by().values_list("pk", flat=True))
             changed = super().update(**values)
             everything = models.QuerySet(self.model, using=self.db)

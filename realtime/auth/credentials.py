@@ -28,14 +28,18 @@ class Credential:
 
 def query(scope: Mapping[str, Any]) -> dict[str, str]:
     """Return the query parameters of a handshake; of a repeated one the last."""
-    parsed = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=50)
+    parsed = parse_qs(
+        scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=50
+    )
     return {name: values[-1] for name, values in parsed.items()}
 
 
 def header(scope: Mapping[str, Any], name: str) -> str | None:
     """Return a header of a handshake, by lower-case name."""
     wanted = name.encode()
-    return next((value.decode("latin-1") for key, value in scope.get("headers", ()) if key.lower() == wanted), None)
+    return next(
+        (value.decode("latin-1") for key, value in scope.get("headers", ()) if key.lower() == wanted), None
+    )
 
 
 def find(scope: Mapping[str, Any], parameters: Mapping[str, str]) -> Credential | None:

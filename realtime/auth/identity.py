@@ -17,7 +17,12 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import AuthenticationFailed, ExpiredTokenError, InvalidToken, TokenError
+from rest_framework_simplejwt.exceptions import (
+    AuthenticationFailed,
+    ExpiredTokenError,
+    InvalidToken,
+    TokenError,
+)
 from rest_framework_simplejwt.tokens import UntypedToken
 
 from engagement import access
@@ -71,7 +76,9 @@ def identify(credential: Credential | None) -> Identity:
     if credential.kind == "ticket":
         user_id = tickets.redeem(credential.value)
         if user_id is None:
-            raise Refused(ErrorCode.INVALID_TOKEN, "This ticket is unknown, used or expired: ask for a new one.")
+            raise Refused(
+                ErrorCode.INVALID_TOKEN, "This ticket is unknown, used or expired: ask for a new one."
+            )
         return _of(_user(user_id), None)
     return _by_token(credential.value)
 
@@ -89,7 +96,9 @@ def _by_token(raw: str) -> Identity:
     except AuthenticationFailed as error:
         inactive = getattr(error.detail, "get", dict().get)("code") == "user_inactive"
         if inactive:
-            raise Refused(ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator.") from None
+            raise Refused(
+                ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator."
+            ) from None
         raise Refused(ErrorCode.INVALID_TOKEN, "The token holds no more: sign in again.") from None
     return _of(_user(user.pk), datetime.fromtimestamp(token["exp"], UTC))
 
@@ -102,7 +111,9 @@ def _bad_token(raw: str) -> Refused:
     except (TokenError, ValidationError, ValueError):
         return Refused(ErrorCode.INVALID_TOKEN, "The token is not valid: sign in again.")
     kind = token.get("token_type", "unknown")
-    return Refused(ErrorCode.WRONG_TOKEN_TYPE, f"This is a token of type {str(kind)[:20]!r}: send an access token.")
+    return Refused(
+        ErrorCode.WRONG_TOKEN_TYPE, f"This is a token of type {str(kind)[:20]!r}: send an access token."
+    )
 
 
 def _by_session(key: str) -> Identity:
@@ -129,7 +140,9 @@ def _of(user: User | None, expires_at: datetime | None) -> Identity:
         raise Refused(ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator.")
     scope = access.scope_of(user)
     if scope is None:
-        raise Refused(ErrorCode.NO_TENANT, "This account has no role with an MSP or a client: ask your administrator.")
+        raise Refused(
+            ErrorCode.NO_TENANT, "This account has no role with an MSP or a client: ask your administrator."
+        )
     return Identity(user.pk, user.get_username(), scope, fingerprint(user.password), expires_at)
 
 
@@ -147,7 +160,9 @@ def renew(identity: Identity, raw: str) -> Identity:
     """Return the identity that a fresh token gives the same user. Raise Refused for a bad one, or somebody else's."""
     renewed = _by_token(raw)
     if renewed.user_id != identity.user_id:
-        raise Refused(ErrorCode.USER_CHANGED, "The token is another user's: open a connection of its own for it.")
+        raise Refused(
+            ErrorCode.USER_CHANGED, "The token is another user's: open a connection of its own for it."
+        )
     return renewed
 
 

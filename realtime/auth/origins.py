@@ -29,7 +29,9 @@ def own(scope: Mapping[str, Any]) -> str | None:
     """Return the origin of the site itself as this handshake reached it; None where its Host is not one of ALLOWED_HOSTS."""
     host = header(scope, "host") or ""
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    hosts = settings.ALLOWED_HOSTS or (["localhost", ".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    hosts = settings.ALLOWED_HOSTS or (
+        ["localhost", ".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else []
+    )
     if not validate_host(name, hosts):
         return None
     secure = scope.get("scheme") in {"wss", "https"} or _forwarded_secure(scope)

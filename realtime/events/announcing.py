@@ -58,7 +58,8 @@ def messages(events: Iterable[Event]) -> list[tuple[str, dict[str, Any]]]:
             group = by_group.setdefault(groups.msp(str(event.msp_id)), [])
             group.append((event.msp_seq, event.position, *parts))
     sends: list[tuple[str, dict[str, Any]]] = [
-        (name, {"type": "stream.events", "stream": name, "events": announced}) for name, announced in by_group.items()
+        (name, {"type": "stream.events", "stream": name, "events": announced})
+        for name, announced in by_group.items()
     ]
     sends.extend((groups.CONTROL, {"type": "control.access", "data": data}) for data in control)
     return sends
@@ -87,7 +88,7 @@ class Announcer:
         self._loop = self._loop or asyncio.new_event_loop()
         try:
             self._loop.run_until_complete(asyncio.wait_for(_send(sends), conf.current().announce_timeout))
-        except Exception as error:  # noqa: BLE001 - whatever the layer raises, the rows hold the events
+        except Exception as error:
             self._silent_until = time.monotonic() + conf.current().announce_pause
             metrics.announcements_failed.inc(len(sends))
             log.warning("broadcast failed", groups=len(sends), error=repr(error), next="rows will repair it")

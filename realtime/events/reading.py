@@ -54,6 +54,7 @@ class Resync:
 class Swept:
     """What a look through the log found: new heads of streams, changes of access, and how far it looked."""
 
+    epoch: str
     position: int
     heads: dict[str, int]
     access: list[str]
@@ -106,7 +107,9 @@ def backlog(
     if position == now:
         return Replay(stream, position, now)
     kind, key = groups.parse(stream)
-    missing = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": position, f"{kind}_seq__lte": now})
+    missing = Event.objects.filter(
+        **{f"{kind}_id": key, f"{kind}_seq__gt": position, f"{kind}_seq__lte": now}
+    )
     found = missing.aggregate(first=Min(f"{kind}_seq"), size=Sum(Length("data")))
     if found["first"] != position + 1:
         return Resync(stream, "retention", now)
@@ -116,22 +119,22 @@ def backlog(
 
 
 def sweep(after: int) -> Swept:
-    """Return what stands in the log after position `after`. Costs what is new, however many streams there are."""
-    new = Event.objects.filter(position__gt=after).order_by()
-    rows = new.values("client_id", "msp_id").annotate(
-        client_head=Max("client_seq"), msp_head=Max("msp_seq"), last=Max("position")
-    )
-    position, found, control = after, {}, False
-    for row in rows:
-        position = max(position, row["last"])
-        for kind in ("client", "msp"):
-            if row[f"{kind}_head"] is not None:
-                name = f"{kind}.{row[f'{kind}_id']}"
-                found[name] = max(found.get(name, 0), row[f"{kind}_head"])
-        control = control or row["client_id"] is None
-    access = (
-        list(new.filter(type=rendering.ACCESS, position__lte=position).order_by("position").values_list("data", flat=True))
-        if control
-        else []
-    )
-    return Swept(position, found, access)
+    """Return what stands in the log after position `after`. Costs what is new, however many streams there are.
+
+    A `position` before `after`, or another epoch, tells that this is not the log that was looked through before.
+    """
+    log = Log.current()
+    if log.position <= after:
+        return Swept(str(log.epoch), log.position, {}, [])
+    new = Event.objects.filter(position__gt=after, position__lte=log.position).order_by()
+    rows = new.values_list("client_id", "msp_id").annotate(Max("client_seq"), Max("msp_seq"))
+    found: dict[str, int] = {}
+    control = False
+    for client_id, msp_id, client_head, msp_head in rows:
+        if client_id is None:
+            control = True
+            continue
+        found[groups.client(client_id)] = max(found.get(groups.client(client_id), 0), client_head)
+        found[groups.msp(msp_id)] = max(found.get(groups.msp(msp_id), 0), msp_head)
+    access = new.filter(type=rendering.ACCESS).order_by("position").values_list("data", flat=True) if control else []
+    return Swept(str(log.epoch), log.position, found, list(access))

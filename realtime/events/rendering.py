@@ -82,7 +82,9 @@ def _alerts(events: Sequence[Folded]) -> list[Rendered | None]:
     facts = [event.facts[-1] for event in events]
     applications = _names(Application, "name", {fact["application_id"] for fact in facts})
     agents = _names(Agent, "name", {fact["agent_id"] for fact in facts})
-    people = _names(User, "username", {fact[role] for fact in facts for role in ("assignee_id", "acknowledged_by_id")})
+    people = _names(
+        User, "username", {fact[role] for fact in facts for role in ("assignee_id", "acknowledged_by_id")}
+    )
     rendered: list[Rendered | None] = []
     for event, fact in zip(events, facts, strict=True):
         data = alert_payload(
@@ -130,10 +132,14 @@ def _interactions(events: Sequence[Folded]) -> list[Rendered | None]:
 def _engagements(events: Sequence[Folded]) -> list[Rendered | None]:
     wanted: dict[UUID, dict[str, set[UUID]]] = {}
     for event in events:
-        of_client = wanted.setdefault(event.client_id, {"department": set(), "application": set(), "agent": set()})
+        of_client = wanted.setdefault(
+            event.client_id, {"department": set(), "application": set(), "agent": set()}
+        )
         for fact in event.facts:
             of_client[fact["subject"]].add(UUID(fact["id"]))
-    current = {client_id: _figures(client_id, subjects) for client_id, subjects in wanted.items() if client_id}
+    current = {
+        client_id: _figures(client_id, subjects) for client_id, subjects in wanted.items() if client_id
+    }
     rendered: list[Rendered | None] = []
     for event in events:
         mine = {(fact["subject"], fact["id"]) for fact in event.facts}
@@ -154,13 +160,17 @@ def _figures(client_id: UUID, subjects: dict[str, set[UUID]]) -> dict[str, dict[
     }
 
 
-def _by_id(read: Callable[..., list[dict[str, Any]]], key: str, client_id: UUID, ids: set[UUID]) -> dict[str, Any]:
+def _by_id(
+    read: Callable[..., list[dict[str, Any]]], key: str, client_id: UUID, ids: set[UUID]
+) -> dict[str, Any]:
     return {str(row[key]): row for row in read(client_id, ids)} if ids else {}
 
 
 def _messages(events: Sequence[Folded]) -> list[Rendered | None]:
     return [
-        _event(event, fact["type"], fact["data"], fact["severity"]) for event in events for fact in event.facts[-1:]
+        _event(event, fact["type"], fact["data"], fact["severity"])
+        for event in events
+        for fact in event.facts[-1:]
     ]
 
 

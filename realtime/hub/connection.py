@@ -136,7 +136,8 @@ class Connection:
         except TimeoutError:
             log.info("last frame not taken before close", connection=str(self.id), code=int(code))
         await asyncio.wait_for(
-            self._send({"type": "websocket.close", "code": int(code), "reason": message[:120]}), FAREWELL_SECONDS
+            self._send({"type": "websocket.close", "code": int(code), "reason": message[:120]}),
+            FAREWELL_SECONDS,
         )
 
     async def end(self) -> None:
@@ -201,7 +202,9 @@ class Connection:
 
     async def _send_run(self, following: Following, run: Sequence[StreamEvent]) -> None:
         above = conf.current().compress_above
-        wanted = run if following.selection.is_everything else [e for e in run if following.selection.admits(e)]
+        wanted = (
+            run if following.selection.is_everything else [e for e in run if following.selection.admits(e)]
+        )
         if self.batches:
             following.cursor = run[-1].seq
             if wanted:

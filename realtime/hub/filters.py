@@ -24,7 +24,11 @@ class Filter:
         """Return whether `event` is wanted."""
         if event.type not in self.topics:
             return False
-        return self.min_severity is None or event.type != "alert" or _RANK.get(event.severity, 0) >= _RANK[self.min_severity]
+        return (
+            self.min_severity is None
+            or event.type != "alert"
+            or _RANK.get(event.severity, 0) >= _RANK[self.min_severity]
+        )
 
     def without(self, topics: frozenset[Topic]) -> Filter:
         """Return this filter less `topics`."""

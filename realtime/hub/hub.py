@@ -182,7 +182,11 @@ class Hub:
             try:
                 await asyncio.wait_for(self.ledger.write(stopped=True), conf.current().clean_up_timeout)
             except (Error, TimeoutError) as error:
-                log.warning("last connection rows not written", error=str(error), next="they expire with the heartbeat")
+                log.warning(
+                    "last connection rows not written",
+                    error=str(error),
+                    next="they expire with the heartbeat",
+                )
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -247,7 +251,9 @@ class Hub:
             following.fell_behind_at = None
         else:
             following.cursor = tail.head
-        metrics.resumes.labels("replay" if isinstance(decision, Replay) else f"resync_{decision.reason}").inc()
+        metrics.resumes.labels(
+            "replay" if isinstance(decision, Replay) else f"resync_{decision.reason}"
+        ).inc()
         return decision
 
     async def _open(self, tail: Tail) -> None:
@@ -271,9 +277,13 @@ class Hub:
         if self._channel is None:
             return
         try:
-            await asyncio.wait_for(get_channel_layer().group_add(group, self._channel), conf.current().announce_timeout)
-        except Exception as error:  # noqa: BLE001 - whatever the layer raises
-            log.warning("group not joined yet", group=group, error=repr(error), next="the sweep delivers and joins")
+            await asyncio.wait_for(
+                get_channel_layer().group_add(group, self._channel), conf.current().announce_timeout
+            )
+        except Exception as error:
+            log.warning(
+                "group not joined yet", group=group, error=repr(error), next="the sweep delivers and joins"
+            )
         else:
             self._joined.add(group)
 
@@ -285,7 +295,7 @@ class Hub:
             await asyncio.wait_for(
                 get_channel_layer().group_discard(group, self._channel), conf.current().announce_timeout
             )
-        except Exception as error:  # noqa: BLE001 - whatever the layer raises; what still comes is ignored
+        except Exception as error:
             log.info("group not left", group=group, error=repr(error))
 
     # Listening
@@ -300,8 +310,10 @@ class Hub:
                 self._sweep_now.set()
                 while True:
                     self._heard(await layer.receive(self._channel))
-            except Exception as error:  # noqa: BLE001 - whatever the layer raises
-                log.warning("channel layer not reached", error=repr(error), next="the sweep delivers; trying again")
+            except Exception as error:
+                log.warning(
+                    "channel layer not reached", error=repr(error), next="the sweep delivers; trying again"
+                )
                 self._channel = None
                 self._joined.clear()
                 await asyncio.sleep(LISTEN_RETRY_SECONDS)
@@ -327,7 +339,9 @@ class Hub:
             metrics.doubles.inc(doubled)
         if appended:
             now = datetime.now(UTC)
-            metrics.to_hub.observe(max(0.0, (now - datetime.fromisoformat(events[-1].timestamp)).total_seconds()))
+            metrics.to_hub.observe(
+                max(0.0, (now - datetime.fromisoformat(events[-1].timestamp)).total_seconds())
+            )
             tail.wake()
         if missing:
             self.spawn(self._repair(tail, "gap"))
@@ -354,7 +368,12 @@ class Hub:
                 if len(rows) < REPAIR_PAGE:
                     break
         except Error as error:
-            log.warning("gap not repaired yet", stream=tail.stream, error=str(error).strip(), next="the sweep tries again")
+            log.warning(
+                "gap not repaired yet",
+                stream=tail.stream,
+                error=str(error).strip(),
+                next="the sweep tries again",
+            )
             self._sweep_now.set()
         finally:
             self._repairing.discard(tail.stream)
@@ -395,6 +414,9 @@ class Hub:
         if await threads.run("hub", placing.pending, DEFAULT_DB_ALIAS):
             publisher.wake()
         swept = await threads.run("hub", reading.sweep, self._swept)
+        if swept.epoch != self.epoch or swept.position < self._swept:
+            await self._begin_anew(swept)
+            return
         for stream, head in swept.heads.items():
             tail = self.tails.get(stream)
             if tail is not None and 0 <= tail.head < head:
@@ -409,6 +431,19 @@ class Hub:
             for group in {groups.CONTROL, *self.tails} - self._joined:
                 await self._join(group)
         await self._forget_idle()
+
+    async def _begin_anew(self, swept: reading.Swept) -> None:
+        """Start over on another log (a restored backup, a new epoch): positions mean nothing any more, so everybody refetches."""
+        log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
+        self.epoch, self._swept = swept.epoch, swept.position
+        self.pages = Pages()
+        heads = await threads.run("hub", reading.heads, list(self.tails))
+        for stream, tail in self.tails.items():
+            tail.ahead.clear()
+            tail.jump(heads.get(stream, 0))
+            for following in tail.followers:
+                following.resync = "epoch"
+            tail.wake()
 
     async def _forget_idle(self) -> None:
         limit = time.monotonic() - conf.current().linger
@@ -444,5 +479,3 @@ def current() -> Hub:
     if loop not in _hubs:
         _hubs[loop] = Hub()
     return _hubs[loop]
-
-

@@ -22,7 +22,6 @@ from realtime.hub import threads
 from realtime.models import LiveConnection, ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from uuid import UUID
 
     from realtime.hub.connection import Connection
@@ -41,8 +40,7 @@ class Ledger:
         self._opened: dict[UUID, LiveConnection] = {}
         self._closed: dict[UUID, LiveConnection] = {}
         self._changed = asyncio.Event()
-        self._stored = False
-        self._beaten_at = 0.0
+        self._beaten_at = float("-inf")
 
     def opened(self, connection: Connection) -> None:
         """Note a new connection."""
@@ -71,7 +69,7 @@ class Ledger:
     def drain(self) -> None:
         """Note that this process hands its connections over."""
         self.process.draining = True
-        self._beaten_at = 0.0
+        self._beaten_at = float("-inf")
         self._changed.set()
 
     async def run(self) -> None:
@@ -96,7 +94,11 @@ class Ledger:
         closed, self._closed = self._closed, {}
         for key in opened.keys() & closed.keys():
             end = closed.pop(key)
-            opened[key].closed_at, opened[key].close_code, opened[key].sent = end.closed_at, end.close_code, end.sent
+            opened[key].closed_at, opened[key].close_code, opened[key].sent = (
+                end.closed_at,
+                end.close_code,
+                end.sent,
+            )
         if stopped:
             self.process.stopped_at = timezone.now()
         beat = stopped or time.monotonic() - self._beaten_at >= conf.current().heartbeat
@@ -109,18 +111,13 @@ class Ledger:
         if beat:
             self._beaten_at = time.monotonic()
 
-    def _store(self, opened: list[LiveConnection], closed: Iterable[LiveConnection], beat: bool) -> None:
-        if not self._stored:
-            self.process.save(force_insert=True)
-            self._stored = True
-            bury_dead()
-        elif beat:
+    def _store(self, opened: list[LiveConnection], closed: list[LiveConnection], beat: bool) -> None:
+        if beat:
             self.process.heartbeat_at = timezone.now()
-            self.process.save(update_fields=["heartbeat_at", "draining", "stopped_at"])
+            self.process.save()
             bury_dead()
         if opened:
             LiveConnection.objects.bulk_create(opened, batch_size=1000, ignore_conflicts=True)
-        closed = list(closed)
         if closed:
             LiveConnection.objects.bulk_update(closed, ["closed_at", "close_code", "sent"], batch_size=500)
 

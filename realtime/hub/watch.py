@@ -36,7 +36,9 @@ class Watch:
             if self._touched(connection, users, clients, sessions):
                 await self._recheck(connection)
 
-    def _touched(self, connection: Connection, users: set[str], clients: set[str], sessions: set[str]) -> bool:
+    def _touched(
+        self, connection: Connection, users: set[str], clients: set[str], sessions: set[str]
+    ) -> bool:
         identity = connection.identity
         return (
             str(identity.user_id) in users
@@ -54,7 +56,11 @@ class Watch:
             return
         except Error:
             log.exception("access not re-checked: closing", connection=str(connection.id))
-            connection.close(CloseCode.INTERNAL, ErrorCode.UNAVAILABLE, "Access could not be checked: reconnect and resume.")
+            connection.close(
+                CloseCode.INTERNAL,
+                ErrorCode.UNAVAILABLE,
+                "Access could not be checked: reconnect and resume.",
+            )
             return
         if not _same_tenant(connection.identity, identity):
             self._revoke(connection, "Your role or tenant changed: sign in again.")
@@ -113,7 +119,9 @@ class Watch:
             return
         if now >= end + timedelta(seconds=settings.expiry_grace):
             connection.close(
-                CloseCode.TOKEN_EXPIRED, ErrorCode.TOKEN_EXPIRED, "The token has expired: refresh it, then reconnect."
+                CloseCode.TOKEN_EXPIRED,
+                ErrorCode.TOKEN_EXPIRED,
+                "The token has expired: refresh it, then reconnect.",
             )
         elif now >= end - timedelta(seconds=settings.expiry_warning) and not connection.expiry_announced:
             connection.expiry_announced = True

@@ -63,7 +63,9 @@ class LiveConnection(models.Model):
     role = models.CharField(max_length=16)
     scope = models.CharField(max_length=8, choices=[("msp", "MSP"), ("client", "client")])
     msp_id = models.UUIDField()
-    client_id = models.UUIDField(null=True, help_text="The client whose stream is followed; none: all of the MSP's")
+    client_id = models.UUIDField(
+        null=True, help_text="The client whose stream is followed; none: all of the MSP's"
+    )
     address = models.CharField(max_length=64, blank=True)
     encoding = models.CharField(max_length=32)
     opened_at = models.DateTimeField()

@@ -85,7 +85,9 @@ class Log(models.Model):
     SINGLE = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=SINGLE)
-    epoch = models.UUIDField(default=uuid.uuid4, help_text="Changed when positions lose their meaning: a restored backup")
+    epoch = models.UUIDField(
+        default=uuid.uuid4, help_text="Changed when positions lose their meaning: a restored backup"
+    )
     position = models.BigIntegerField(default=0)
 
     class Meta:

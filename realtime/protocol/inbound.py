@@ -103,7 +103,8 @@ def decode(text: str | None, data: bytes | None, *, binary: bool = False) -> Mes
     raw = data if data is not None else (text or "").encode("utf-8", "surrogatepass")
     if len(raw) > MAX_BYTES:
         raise ProtocolError(
-            ErrorCode.TOO_LARGE, f"The frame has {len(raw)} bytes; at most {MAX_BYTES} are read. Send less at once."
+            ErrorCode.TOO_LARGE,
+            f"The frame has {len(raw)} bytes; at most {MAX_BYTES} are read. Send less at once.",
         )
     if data is None and _depth(raw) > MAX_DEPTH:
         raise ProtocolError(ErrorCode.TOO_DEEP, f"The frame nests deeper than {MAX_DEPTH} levels.")
@@ -124,7 +125,11 @@ def _invalid(error: msgspec.ValidationError, raw: bytes, *, msgpack: bool) -> Pr
         "$.type" in detail or "`type`" in detail
     )
     try:
-        known = msgspec.msgpack.decode(raw, type=_Reference) if msgpack else msgspec.json.decode(raw, type=_Reference)
+        known = (
+            msgspec.msgpack.decode(raw, type=_Reference)
+            if msgpack
+            else msgspec.json.decode(raw, type=_Reference)
+        )
         ref = known.ref
     except (msgspec.DecodeError, ValueError, RecursionError):
         ref = None

@@ -131,5 +131,3 @@ class Server(DaphneServer):  # type: ignore[misc]
 
     def _drain_seconds(self) -> float:
         return conf.current().drain_seconds if self.drain_seconds is None else self.drain_seconds
-
-

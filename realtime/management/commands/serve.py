@@ -70,7 +70,9 @@ class Command(BaseCommand):
             listening.listen(BACKLOG)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise CommandError(f"Port {port} is taken: stop what listens there, or choose another --port.") from None
+                raise CommandError(
+                    f"Port {port} is taken: stop what listens there, or choose another --port."
+                ) from None
             raise CommandError(f"Cannot listen on {host}:{port}: {error}") from None
         return listening
 

@@ -1,0 +1,1 @@
+"""REST of real-time delivery: statistics, events by position, tickets."""
