@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -23,7 +24,10 @@ def scrub(text: str) -> str:
 
 
 class NoCredentials(logging.Filter):
-    """Scrubs each record's message and arguments, whoever wrote it: a request line of the server, a library's debug output."""
+    """Scrubs each record's message and arguments, whoever wrote it.
+
+    A request line of the server, a library's debug output.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite the record in place; always let it through."""
@@ -35,7 +39,7 @@ class NoCredentials(logging.Filter):
         return True
 
 
-def _scrub_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _scrub_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     return {key: scrub(value) if isinstance(value, str) else value for key, value in event.items()}
 
 

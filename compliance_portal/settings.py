@@ -1,7 +1,7 @@
 """Settings of the portal, read from the environment (`.env.example` lists every variable).
 
-Defaults serve one developer on one machine: SQLite, the in-memory channel layer, DEBUG on. With DEBUG off, what must not
-be guessed (SECRET_KEY, ALLOWED_HOSTS) has no default.
+Defaults serve one developer on one machine: SQLite, the in-memory channel layer, DEBUG on. With DEBUG off,
+what must not be guessed (SECRET_KEY, ALLOWED_HOSTS) has no default.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ ALLOWED_HOSTS: list[str] = env.list(
     "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else []
 )
 
-# Who may open pages, call the API and open sockets from a browser: exact scheme, host and port. Same-origin needs no entry.
+# Who may open pages, call the API and open sockets from a browser: exact scheme, host and port. Same-origin
+# needs no entry.
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_ALLOW_CREDENTIALS = True
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=CORS_ALLOWED_ORIGINS)
@@ -88,10 +89,12 @@ TEMPLATES = [
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return the Django settings of the database at `url`, with what each vendor needs under concurrent writers.
+    """Return the Django settings of the database at `url`, with what each vendor needs under concurrent
+    writers.
 
-    SQLite: WAL, and transactions that take the write lock when they begin; else most concurrent ones fail with "database is
-    locked" (PITFALLS.md: 163-297 of 360). PostgreSQL: a pool, since ASGI threads would open a backend per call.
+    SQLite: WAL, and transactions that take the write lock when they begin; else most concurrent ones fail
+    with "database is locked" (PITFALLS.md: 163-297 of 360). PostgreSQL: a pool, since ASGI threads would open
+    a backend per call.
     """
     config: dict[str, Any] = env.db_url_config(url)
     options = config.setdefault("OPTIONS", {})
@@ -122,7 +125,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL: str = env("REDIS_URL", default="")
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
-        # Pub/sub: the core layer loses messages silently under load (PITFALLS.md). What this one may lose, the rows repair.
+        # Pub/sub: the core layer loses messages silently under load (PITFALLS.md). What this one may lose,
+        # the rows repair.
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
             "hosts": [{"address": REDIS_URL, "socket_timeout": 5, "socket_connect_timeout": 2}],
@@ -234,7 +238,8 @@ LOGGING: dict[str, Any] = {
     },
 }
 
-# Every REALTIME_* variable of the environment becomes a setting; `realtime.conf` types, defaults and documents them.
+# Every REALTIME_* variable of the environment becomes a setting; `realtime.conf` types, defaults and
+# documents them.
 REALTIME: dict[str, str] = {
     name.removeprefix("REALTIME_"): value
     for name, value in env.ENVIRON.items()

@@ -3,8 +3,13 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from realtime.health import healthz, readyz
+
 urlpatterns = [
     path("api/v1/", include("realtime.api.urls")),
     path("api/v1/", include("engagement.api.urls")),
     path("admin/", admin.site.urls),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("", include("engagement.pages.urls")),
 ]

@@ -8,9 +8,9 @@ back with it. `QuerySet.delete` needs nothing: Django sends `post_delete` for ea
 from django.dispatch import Signal
 
 rows_changed = Signal()
-"""Sent with `sender` (the model), `rows` (a list of saved instances, each with its `previous` values) and `using`."""
+"""Sent with `sender` (the model), `rows` (saved instances, each with its `previous` values) and `using`."""
 
 access_changed = Signal()
-"""Who may see what has changed. Sent inside the transaction of the change with `using` and one or more of
-`user_ids` (users whose role, tenant, password or activity changed), `client_ids` (clients that changed MSP, or are gone)
-and `session_keys` (browser sessions that logged out)."""
+"""Who may see what has changed. Sent inside the transaction of the change, with `using` and one or more of
+`user_ids` (users whose role, tenant, password or activity changed), `client_ids` (clients that changed MSP, or
+are gone) and `session_keys` (browser sessions that logged out)."""

@@ -14,5 +14,5 @@ class RealtimeConfig(AppConfig):
         """Connect to the domain's signals; register the system checks."""
         from realtime import checks, receivers
 
+        checks.register()
         receivers.connect()
-        assert checks

@@ -1,7 +1,9 @@
-"""Broadcasting from backend code (SEED.md, "Backend Broadcast Usage"): the same road as a saved model, without one.
+"""Broadcasting from backend code (SEED.md, "Backend Broadcast Usage"): the same road as a saved model,
+without one.
 
-The event is a row when the call returns; called inside `atomic()`, it commits or rolls back with it. `data` goes out as it is given.
-Raise ValueError for an unknown client, for one that is not the MSP's, and for data that is no JSON object.
+The event is a row when the call returns; called inside `atomic()`, it commits or rolls back with it. `data`
+goes out as it is given. Raise ValueError for an unknown client, for one that is not the MSP's, and for data
+that is no JSON object.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def broadcast_interaction_update(client_id: Id, msp_id: Id, interaction_stats: M
 
 def broadcast_alert(client_id: Id, msp_id: Id, alert_data: Mapping[str, Any]) -> None:
     """Send an alert: {severity, details, app}. Without a severity it is `medium`."""
-    severity = alert_data.get("severity", "medium") if isinstance(alert_data, Mapping) else "medium"
+    severity = _object(alert_data).get("severity", "medium")
     if severity not in SEVERITIES:
         raise ValueError(f"severity is {severity!r}; it takes one of {', '.join(SEVERITIES)}.")
     _broadcast("alert", client_id, msp_id, alert_data, severity)
@@ -49,10 +51,8 @@ abroadcast_alert = sync_to_async(broadcast_alert)
 def _broadcast(
     type_: EventType, client_id: Id, msp_id: Id, data: Mapping[str, Any], severity: str = ""
 ) -> None:
-    if not isinstance(data, Mapping):
-        raise ValueError(f"The data of a broadcast is an object; this is {type(data).__name__}.")  # noqa: TRY004 - one error for callers
     try:
-        builtin = msgspec.to_builtins(dict(data))
+        builtin = msgspec.to_builtins(dict(_object(data)))
         client, msp = UUID(str(client_id)), UUID(str(msp_id))
     except TypeError as error:
         raise ValueError(f"The data of a broadcast must be JSON: {error}") from None
@@ -62,3 +62,9 @@ def _broadcast(
         record(
             [Fact(Kind.MESSAGE, client, {"type": type_, "data": builtin, "severity": severity}, msp_id=msp)]
         )
+
+
+def _object(data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"The data of a broadcast is an object; this is {type(data).__name__}.")  # noqa: TRY004
+    return data

@@ -10,7 +10,6 @@ from django.core import checks
 from realtime import conf
 
 
-@checks.register("realtime")
 def values(**_: Any) -> list[checks.CheckMessage]:
     """E001: a REALTIME_* setting that does not exist, or has a value it cannot have."""
     found: list[checks.CheckMessage] = []
@@ -24,7 +23,6 @@ def values(**_: Any) -> list[checks.CheckMessage]:
     return found
 
 
-@checks.register("realtime")
 def heartbeat(**_: Any) -> list[checks.CheckMessage]:
     """E002: a process would count as dead between two of its heartbeats."""
     if values():
@@ -41,7 +39,6 @@ def heartbeat(**_: Any) -> list[checks.CheckMessage]:
     ]
 
 
-@checks.register("realtime")
 def layer(**_: Any) -> list[checks.CheckMessage]:
     """E003, W004: no channel layer; or one that loses messages silently under load (PITFALLS.md)."""
     default = getattr(settings, "CHANNEL_LAYERS", {}).get("default")
@@ -64,7 +61,6 @@ def layer(**_: Any) -> list[checks.CheckMessage]:
     return []
 
 
-@checks.register("realtime", deploy=True)
 def shared_layer(**_: Any) -> list[checks.CheckMessage]:
     """W005: several processes without a shared layer hear of each other's events by the sweep only."""
     if "InMemory" in settings.CHANNEL_LAYERS.get("default", {}).get("BACKEND", ""):
@@ -76,3 +72,10 @@ def shared_layer(**_: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+def register() -> None:
+    """Register all checks; the last one for `check --deploy`."""
+    for check in (values, heartbeat, layer):
+        checks.register(check, "realtime")
+    checks.register(shared_layer, "realtime", deploy=True)

@@ -1,7 +1,8 @@
 """Every setting of real-time delivery: type, unit, default and meaning in one typed class, read lazily.
 
-A setting comes from the environment as `REALTIME_<NAME>` (through `settings.REALTIME`); `checks.py` reports a bad value with
-its id and the remedy, and a bad value never takes effect silently: reading it raises ImproperlyConfigured.
+A setting comes from the environment as `REALTIME_<NAME>` (through `settings.REALTIME`); `checks.py` reports a
+bad value with its id and the remedy, and a bad value never takes effect silently: reading it raises
+ImproperlyConfigured.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ def _setting(default: Any, meaning: str, *, unit: str = "", least: float | None 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeSettings:
-    """The settings of the `realtime` app. Names are those of the environment, less `REALTIME_`, in lower case."""
+    """The settings of the `realtime` app.
+
+    Names are those of the environment, less `REALTIME_`, in lower case.
+    """
 
     # Publishing
     publisher: Literal["thread", "inline"] = _setting(
@@ -122,6 +126,20 @@ class RealtimeSettings:
     handshakes_per_second: float = _setting(50.0, "Handshakes of an address, lasting", unit="1/s", least=0.1)
     handshakes_burst: int = _setting(500, "The same at once", unit="handshakes", least=1)
 
+    # Presence
+    presence_interval: float = _setting(
+        2.0,
+        "How often presence is looked at, in processes where somebody asked for it",
+        unit="s",
+        least=0.05,
+    )
+    presence_damping: float = _setting(
+        5.0,
+        "A user who comes back within this time never left",
+        unit="s",
+        least=0,
+    )
+
     # Draining
     drain_seconds: float = _setting(
         15.0, "Over how long a process hands over its connections before it stops", unit="s", least=0
@@ -132,7 +150,10 @@ class RealtimeSettings:
 
 
 def parse(name: str, value: Any) -> Any:
-    """Return `value` (text from the environment, or a typed value) as setting `name` takes it; raise ValueError with the remedy."""
+    """Return `value` (text from the environment, or a typed value) as setting `name` takes it.
+
+    Raise ValueError with the remedy.
+    """
     spec = {item.name: item for item in dataclasses.fields(RealtimeSettings)}.get(name)
     if spec is None:
         raise ValueError(

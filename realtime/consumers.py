@@ -1,10 +1,11 @@
 """The sockets' consumers: they accept, hand frames to `requests`, and clean up. They hold no rules.
 
-Two routes (DESIGN §5): general engagement, and one client's. A socket that is refused is accepted first, told why in an `error` frame,
+Two routes (DESIGN §5): general engagement, and one client's.
+A socket that is refused is accepted first, told why in an `error` frame,
 and closed: a browser sees no code that was sent before the accept.
 
-Not Channels' own dispatch: that hops to Django's one thread before every message, where one slow query delays everybody's
-(PITFALLS.md). And no channel for each consumer: the hub listens once for the whole process.
+Not Channels' own dispatch: that hops to Django's one thread before every message, where one slow query delays
+everybody's (PITFALLS.md). And no channel for each consumer: the hub listens once for the whole process.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ class Closed(Exception):
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
-    """What both routes share: handshake, receiving, clean-up. A subclass says which client its route names."""
+    """What both routes share: handshake, receiving, clean-up.
+
+    A subclass says which client its route names.
+    """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one socket from its connect to its end."""
@@ -67,7 +71,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._clean_up(code)
 
     def route_client(self) -> str | None:
-        """Return the client that the route names; None for the general one. Raise ValueError for what is no id."""
+        """Return the client that the route names; None for the general one.
+
+        Raise ValueError for what is no id.
+        """
         raise NotImplementedError
 
     async def _open(self) -> bool:
@@ -109,7 +116,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         connection.wake()
         return True
 
-    async def _handshake(self) -> tuple[Connection, dict[str, int] | None]:
+    async def _handshake(self) -> tuple[Connection, requests.Cursor | None]:
         hub = hubs.current()
         address = self._address()
         if not hub.handshakes.take(address):
@@ -143,6 +150,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             route_client=route_client,
             encoding=self.encoding or Encoding.JSON,
             batches=self.parameters.get("batch") == "1",
+            selective=stream is None,
             address=address,
         )
         hub.register(connection)
@@ -182,11 +190,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
             return groups.client(scope.client_id)
         return None if selected == "selected" else groups.msp(scope.msp_id)
 
-    def _positions(self) -> dict[str, int] | None:
-        """Return the cursor given as `?positions=<stream>:<seq>,…`, if any."""
+    def _positions(self) -> requests.Cursor | None:
+        """Return the cursor given as `?positions=<stream>:<seq>,…` or `?positions=last`, if any."""
         given = self.parameters.get("positions")
-        if given is None:
-            return None
+        if given is None or given == "last":
+            return given  # type: ignore[return-value]
         positions: dict[str, int] = {}
         try:
             for part in filter(None, given.split(",")):
@@ -199,7 +207,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             raise Closed(
                 CloseCode.POLICY,
                 ErrorCode.INVALID_PARAMETER,
-                "positions is a list such as client.<id>:41,client.<id>:7.",
+                "positions is `last`, or a list such as client.<id>:41,client.<id>:7.",
             ) from None
         return positions
 

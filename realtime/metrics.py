@@ -18,6 +18,10 @@ delivered_bytes = Counter("realtime_bytes_sent", "Bytes of event frames written 
 to_hub = Histogram("realtime_commit_to_hub_seconds", "From recording to the hub", buckets=_SECONDS)
 gaps = Counter("realtime_gaps_repaired", "Runs of missing events read from the rows", ["found_by"])
 doubles = Counter("realtime_doubles_dropped", "Announced events that had come before")
+position_checks = Counter(
+    "realtime_position_checks", "Positions told in pings, against what was sent", ["result"]
+)
+presence_frames = Counter("realtime_presence_frames", "Presence frames sent")
 catch_ups = Counter("realtime_catch_ups", "Times a connection fell behind the events in memory")
 pages = Counter("realtime_pages_read", "Pages of events read from the rows")
 sweeps = Counter("realtime_sweeps", "Looks through the rows for what was not announced")

@@ -1,17 +1,20 @@
-"""What each client frame does. A frame that cannot be honoured raises ProtocolError; the consumer answers it and goes on."""
+"""What each client frame does.
+
+A frame that cannot be honoured raises ProtocolError; the consumer answers it and goes on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from django.db import Error
 
 from engagement import actions, figures
 from engagement.models import Alert
-from realtime import conf
+from realtime import bookmarks, conf, metrics, presence
 from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.events import reading
@@ -19,6 +22,8 @@ from realtime.events.reading import Replay
 from realtime.hub import threads
 from realtime.hub.connection import Connection
 from realtime.hub.filters import EVERYTHING, NOTHING, Filter
+from realtime.hub.presence import frame_of
+from realtime.presence import Place
 from realtime.protocol import groups, inbound, outbound
 from realtime.protocol.encoding import Encoding
 from realtime.protocol.errors import ErrorCode, ProtocolError
@@ -39,6 +44,13 @@ async def answer(connection: Connection, text: str | None, data: bytes | None) -
 
 
 async def _ping(connection: Connection, message: inbound.Ping) -> None:
+    for stream, position in (message.positions or {}).items():
+        following = connection.following.get(stream)
+        if following is None or position > following.cursor:
+            metrics.position_checks.labels("unknown" if following is None else "ahead").inc()
+        else:
+            metrics.position_checks.labels("level" if position == following.cursor else "behind").inc()
+            connection.hub.ledger.reached(connection, stream, position)
     await connection.send(
         outbound.Pong(
             ref=message.ref,
@@ -66,6 +78,8 @@ async def _subscribe(connection: Connection, message: inbound.Subscribe) -> None
             _room_among(len(following.selection.clients))
     wish = Filter(frozenset(message.topics) if message.topics else EVERYTHING.topics, message.min_severity)
     following.selection.set(part, wish)
+    if connection.selective and client_id is not None:
+        connection.hub.ledger.selected(connection, client_id, chosen=True)
     await connection.send(
         outbound.Subscribed(
             ref=message.ref,
@@ -77,6 +91,18 @@ async def _subscribe(connection: Connection, message: inbound.Subscribe) -> None
         )
     )
     connection.wake()
+    if "presence" in wish.topics:
+        await _tell_presence(connection, client_id)
+
+
+async def _tell_presence(connection: Connection, client_id: str | None) -> None:
+    """Answer who is there now; what changes comes by itself."""
+    of = client_id or connection.route_client
+    msp_id = connection.identity.scope.msp_id
+    found = await threads.run("reading", presence.places, {msp_id})
+    here = found.get(Place(msp_id, UUID(of)), {}) if of else {}
+    everywhere = found.get(Place(msp_id, None), {})
+    await connection.send(frame_of(connection, UUID(of) if of else None, here | everywhere))
 
 
 async def _unsubscribe(connection: Connection, message: inbound.Unsubscribe) -> None:
@@ -92,49 +118,67 @@ async def _unsubscribe(connection: Connection, message: inbound.Unsubscribe) -> 
     left = following.selection.of(part).without(frozenset(message.topics)) if message.topics else NOTHING
     if whole is None and not left.topics:
         connection.hub.unfollow(connection, stream)
+        connection.hub.ledger.selected(connection, str(client_id), chosen=False)
     else:
         following.selection.set(part, left)
     await connection.send(outbound.Unsubscribed(ref=message.ref, client_id=client_id, topics=left.listed()))
 
 
 async def _resume(connection: Connection, message: inbound.Resume) -> None:
-    if message.positions == "last":
-        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "This server keeps no bookmarks: send positions.")
     await resume(connection, message.positions, message.epoch, message.ref)
 
 
-async def resume(
-    connection: Connection, positions: dict[str, int], epoch: str | None, ref: str | int | None
-) -> None:
-    """Resume each named stream, all or nothing; a stream that this connection does not follow cannot be."""
-    for stream, position in positions.items():
-        following = connection.following.get(stream)
-        if following is None:
-            await connection.send(
-                outbound.Resync(ref=ref, stream=stream, reason="unknown", seq=0, epoch=connection.hub.epoch)
+Cursor = dict[str, int] | Literal["last"]
+"""Where to resume: a position for each stream, or the server's bookmarks of this user."""
+
+
+async def resume(connection: Connection, cursor: Cursor, epoch: str | None, ref: str | int | None) -> None:
+    """Resume each stream, all or nothing.
+
+    One that this connection does not follow, or has no bookmark in, cannot be.
+    """
+    if cursor == "last":
+        streams = list(connection.following)
+        marks = await threads.run("reading", bookmarks.of, connection.identity.user_id, streams)
+        for stream in streams:
+            mark = marks.get(stream)
+            await _resume_stream(
+                connection, stream, mark.position if mark else None, mark.epoch if mark else None, ref
             )
-            continue
-        try:
-            decision = await connection.hub.resume(following, position, epoch)
-            if isinstance(decision, Replay):
-                await connection.send(
-                    outbound.Resumed(
-                        ref=ref, stream=stream, from_=position, to=decision.head, count=decision.count
-                    )
-                )
-            else:
-                await connection.send(
-                    outbound.Resync(
-                        ref=ref,
-                        stream=stream,
-                        reason=decision.reason,
-                        seq=following.cursor,
-                        epoch=connection.hub.epoch,
-                    )
-                )
-        finally:
-            following.held = False
-            connection.wake()
+        return
+    for stream, position in cursor.items():
+        await _resume_stream(connection, stream, position, epoch, ref)
+
+
+async def _resume_stream(
+    connection: Connection, stream: str, position: int | None, epoch: str | None, ref: str | int | None
+) -> None:
+    following = connection.following.get(stream)
+    if following is None or position is None:
+        head = following.cursor if following else 0
+        metrics.resumes.labels("resync_unknown").inc()
+        await connection.send(
+            outbound.Resync(ref=ref, stream=stream, reason="unknown", seq=head, epoch=connection.hub.epoch)
+        )
+        return
+    try:
+        decision = await connection.hub.resume(following, position, epoch)
+        if isinstance(decision, Replay):
+            answer: outbound.Frame = outbound.Resumed(
+                ref=ref, stream=stream, from_=position, to=decision.head, count=decision.count
+            )
+        else:
+            answer = outbound.Resync(
+                ref=ref,
+                stream=stream,
+                reason=decision.reason,
+                seq=following.cursor,
+                epoch=connection.hub.epoch,
+            )
+        await connection.send(answer)
+    finally:
+        following.held = False
+        connection.wake()
 
 
 async def _authenticate(connection: Connection, message: inbound.Authenticate) -> None:
@@ -169,7 +213,10 @@ async def _request_update(connection: Connection, message: inbound.RequestUpdate
 
 
 def _snapshot(client_id: str, streams: list[str]) -> tuple[dict[str, int], dict[str, Any]]:
-    """Read the positions first: what happens while the figures are read comes again as an event, and is never missed."""
+    """Read the positions first.
+
+    What happens while the figures are read comes again as an event, and is never missed.
+    """
     positions = reading.heads(streams)
     key = UUID(client_id)
     data: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""Connection statistics: queries over the rows, so they are right across processes. Each viewer counts what they may see."""
+"""Connection statistics: queries over the rows, so they are right across processes.
+
+Each viewer counts what they may see.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class Stats(TypedDict):
 
 
 def visible_connections(viewer: User | AnonymousUser) -> QuerySet[LiveConnection]:
-    """Return the connections that `viewer` may know of: those to clients they see and, for an MSP's user, to their MSP."""
+    """Return the connections that `viewer` may know of.
+
+    Those to clients they see and, for an MSP's user, to their MSP.
+    """
     if viewer.is_superuser and viewer.is_active:
         return LiveConnection.objects.all()
     seen = Q(client_id__in=Client.objects.visible_to(viewer).values("pk"))

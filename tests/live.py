@@ -25,6 +25,7 @@ from tests.sockets import token_for
 
 FAST = {
     "REALTIME_SWEEP_LOCAL": "0.05",
+    "REALTIME_SWEEP_SHARED": "0.1",
     "REALTIME_HANDSHAKES_BURST": "100000",
     "REALTIME_CONNECTIONS_FLUSH": "0.02",
     "REALTIME_DRAIN_SECONDS": "0",

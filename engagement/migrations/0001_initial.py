@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                 ('users_affected', models.PositiveIntegerField(default=0)),
                 ('count', models.PositiveIntegerField(default=1, help_text='How often it happened')),
                 ('frameworks', models.JSONField(blank=True, default=list, help_text='Compliance frameworks: ["GDPR", "SOC 2"]')),
-                ('status', models.CharField(choices=[('Unassigned', 'Unassigned'), ('Pending', 'Pending'), ('Complete', 'Complete'), ('AI Resolved', 'Ai Resolved')], default='Unassigned', max_length=16)),
+                ('status', models.CharField(choices=[('Unassigned', 'Unassigned'), ('Pending', 'Pending'), ('Complete', 'Complete'), ('AI Resolved', 'AI Resolved')], default='Unassigned', max_length=16)),
                 ('acknowledged_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

@@ -79,6 +79,7 @@ class Client(UUIDModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ClientQuerySet.as_manager()
+    _loaded_msp_id: Any
 
     class Meta:
         ordering = ("name",)
@@ -151,9 +152,10 @@ class User(UUIDModel, AbstractUser):
     msp = models.ForeignKey(MSP, on_delete=models.CASCADE, null=True, blank=True, related_name="users")
     client = models.ForeignKey(Client, on_delete=models.CASCADE, null=True, blank=True, related_name="users")
 
-    objects = UserManager()
+    objects: ClassVar[UserManager] = UserManager()
+    _loaded_access: tuple[Any, ...]
 
-    class Meta(AbstractUser.Meta):
+    class Meta(AbstractUser.Meta):  # type: ignore[name-defined]
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="user_role_msp_and_client_agree",

@@ -1,7 +1,8 @@
 """Tracked models: a change of one is told, in its own transaction, however the change was made.
 
-`save` and `delete` run inside `atomic()`: Django sends `post_save` after its own atomic block, so in autocommit mode a
-listener's write would otherwise stand outside the change's transaction. The bulk forms send `rows_changed`.
+`save` and `delete` run inside `atomic()`: Django sends `post_save` after its own atomic block, so in
+autocommit mode a listener's write would otherwise stand outside the change's transaction. The bulk forms send
+`rows_changed`.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
         """Update the rows and tell of them."""
         rows = list(objs)
         with transaction.atomic(using=self.db):
-            # Django's bulk_update calls update() on a queryset of its own per batch; the untold form keeps it to one telling.
-            changed = models.QuerySet(self.model, using=self.db).bulk_update(rows, fields, batch_size)
+            # Django's bulk_update calls update() for each batch, on a queryset of this class: a plain one tells
+            # nothing, so all of it is told once.
+            plain: models.QuerySet[Any] = models.QuerySet(self.model, using=self.db)
+            changed = plain.bulk_update(rows, fields, batch_size)
             self._tell(rows)
         return changed
 
@@ -51,7 +54,7 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
             )
             keys = list(before) if before is not None else list(self.order_by().values_list("pk", flat=True))
             changed = super().update(**values)
-            everything = models.QuerySet(self.model, using=self.db)
+            everything: models.QuerySet[Any] = models.QuerySet(self.model, using=self.db)
             for start in range(0, len(keys), UPDATE_CHUNK):
                 rows = list(everything.filter(pk__in=keys[start : start + UPDATE_CHUNK]))
                 for row in rows:
@@ -72,7 +75,10 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
 
 
 class TrackedModel(UUIDModel):
-    """A model whose changes become events. `remembered` names the columns whose former values a listener needs."""
+    """A model whose changes become events.
+
+    `remembered` names the columns whose former values a listener needs.
+    """
 
     remembered: ClassVar[tuple[str, ...]] = ()
 

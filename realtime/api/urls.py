@@ -1,11 +1,18 @@
-"""Paths below /api/v1/."""
+"""Paths below /api/v1/.
+
+They stand before the domain's: its dashboard and its alerts answer with their positions here.
+"""
 
 from django.urls import path
 
+from engagement.api.urls import CLIENT, either
 from realtime.api import views
 
 urlpatterns = [
-    path("clients/<uuid:client_id>/events", views.EventsView.as_view(), name="client-events"),
-    path("ws/stats", views.StatsView.as_view(), name="ws-stats"),
-    path("ws/ticket", views.TicketView.as_view(), name="ws-ticket"),
+    either(f"{CLIENT}/dashboard", views.LiveDashboardView, "api-dashboard"),
+    either(f"{CLIENT}/events", views.EventsView, "api-events"),
+    path("alerts/", views.LiveAlertListView.as_view(), name="api-alerts"),
+    either("ws/stats", views.StatsView, "api-ws-stats"),
+    either("ws/presence", views.PresenceView, "api-ws-presence"),
+    either("ws/ticket", views.TicketView, "api-ws-ticket"),
 ]

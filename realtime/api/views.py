@@ -1,37 +1,47 @@
-"""Views: who is connected, what happened after a position, and tickets for sockets."""
+"""Views: who is connected, who watches, what happened after a position, tickets.
+
+And the domain's views with their positions.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
 import msgspec
-from django.shortcuts import get_object_or_404
+from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers, status
-from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
+from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from engagement import access
-from engagement.models import Client
-from realtime import conf
+from engagement.api.alerts import AlertListView
+from engagement.api.base import NOT_FOUND, REFUSAL, ClientView, PortalAPIView, visible_or_404
+from engagement.api.clients import DashboardView
+from engagement.models import Client, User
+from realtime import conf, presence
 from realtime.auth import tickets
 from realtime.events import reading
 from realtime.protocol import groups
 from realtime.stats import stats
 
-if TYPE_CHECKING:
-    from rest_framework.request import Request
-
 MOST_EVENTS = 1000
 
+WATCHED_FIELDS: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+    "msp_watchers": serializers.IntegerField(),
+    "client_watchers": serializers.IntegerField(),
+    "watchers": serializers.ListField(child=serializers.DictField(child=serializers.CharField())),
+}
+WATCHED = inline_serializer("Watched", WATCHED_FIELDS)
 
-class StatsView(APIView):
+
+class StatsView(PortalAPIView):
     """Connection statistics."""
 
     @extend_schema(
+        operation_id="ws_stats",
         summary="Live connections",
         description="Counts of open sockets by client and by MSP, across all server processes: those you may see.",
         responses=inline_serializer(
@@ -49,13 +59,15 @@ class StatsView(APIView):
         return Response(stats(request.user))
 
 
-class EventsView(APIView):
+class EventsView(ClientView):
     """A client's events after a position."""
 
     @extend_schema(
+        operation_id="clients_events",
         summary="Events after a position",
         description=(
-            "What a socket would have sent after `after`, in order. 410 where that is beyond retention: refetch the dashboard."
+            "What a socket would have sent after `after`, in order. "
+            "410 where that is beyond retention: refetch the dashboard."
         ),
         parameters=[
             OpenApiParameter(
@@ -75,26 +87,19 @@ class EventsView(APIView):
                     "events": serializers.ListField(child=serializers.DictField()),
                 },
             ),
-            410: OpenApiResponse(OpenApiTypes.OBJECT, description="Some of it is gone."),
+            404: NOT_FOUND,
+            410: OpenApiResponse(REFUSAL, description="Some of it is gone."),
         },
     )
-    def get(self, request: Request, client_id: UUID) -> Response:
+    def get(self, request: Request, client_id: str) -> Response:
         """Answer a page of the client's stream."""
-        client = get_object_or_404(Client.objects.visible_to(request.user), pk=client_id)
+        stream = groups.client(self.client.pk)
         after = _whole_number(request, "after", 0, 0, 2**53)
         limit = _whole_number(request, "limit", MOST_EVENTS, 1, MOST_EVENTS)
-        stream = groups.client(client.pk)
         head = reading.head(stream)
         rows = reading.page(stream, after, limit)
         if head > after and (not rows or rows[0].seq != after + 1):
-            return Response(
-                {
-                    "code": "retention",
-                    "detail": "Some of these events are gone: refetch the dashboard.",
-                    "head": head,
-                },
-                status=status.HTTP_410_GONE,
-            )
+            raise Gone
         events: list[dict[str, Any]] = [
             {
                 "type": row.type,
@@ -109,12 +114,85 @@ class EventsView(APIView):
         return Response({"stream": stream, "epoch": reading.epoch(), "head": head, "events": events})
 
 
-class TicketView(APIView):
+class Gone(APIException):
+    """Events that are beyond retention."""
+
+    status_code = status.HTTP_410_GONE
+    default_detail = "Some of these events are gone: refetch the dashboard."
+    default_code = "retention"
+
+
+def positions_before(viewer: User | AnonymousUser, client: Client | None) -> dict[str, Any]:
+    """Return where the streams stand that `viewer` may follow.
+
+    Of a client, and of the own MSP or client as a whole.
+    """
+    scope = access.scope_of(viewer)
+    streams = [groups.client(client.pk)] if client is not None else []
+    if scope is not None:
+        streams.append(groups.msp(scope.msp_id) if scope.is_msp else groups.client(scope.client_id or ""))
+    return {"positions": reading.heads(sorted(set(streams))), "epoch": reading.epoch()}
+
+
+class LiveDashboardView(DashboardView):
+    """The dashboard, with the position to go live from."""
+
+    def positions_before(self, client: Client | None) -> dict[str, Any]:
+        """Return the positions, read before the figures."""
+        return positions_before(self.request.user, client)
+
+
+class LiveAlertListView(AlertListView):
+    """The alerts, with the position to go live from."""
+
+    def positions_before(self, client: Client | None) -> dict[str, Any]:
+        """Return the positions, read before the rows."""
+        return positions_before(self.request.user, client)
+
+
+class PresenceView(PortalAPIView):
+    """Who watches which client."""
+
+    @extend_schema(
+        operation_id="ws_presence",
+        summary="Who watches",
+        description=(
+            "By user, not by socket. An MSP's users see names of both sides; a client's users see their own "
+            "people, and that their MSP watches, not who."
+        ),
+        parameters=[
+            OpenApiParameter("client", OpenApiTypes.UUID, description="One client instead of all you see.")
+        ],
+        responses={
+            200: inline_serializer(
+                "PresenceOverview",
+                {
+                    "clients": serializers.DictField(child=WATCHED),
+                    "msp": inline_serializer("MspPresence", WATCHED_FIELDS, allow_null=True),
+                },
+            ),
+            404: NOT_FOUND,
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """Answer `presence.overview`."""
+        client = request.query_params.get("client")
+        if client is None:
+            return Response(presence.overview(request.user))
+        visible = visible_or_404(Client.objects.visible_to(request.user), client, "client")
+        return Response(presence.overview(request.user, visible.pk))
+
+
+class TicketView(PortalAPIView):
     """Single-use tickets for sockets."""
 
     @extend_schema(
+        operation_id="ws_ticket",
         summary="A ticket for one socket",
-        description="Open the socket with `?ticket=…` before it expires. It works once, and is no token: it may stand in a log.",
+        description=(
+            "Open the socket with `?ticket=…` before it expires. It works once, and is no token: "
+            "it may stand in a log."
+        ),
         request=None,
         responses={
             201: inline_serializer(
@@ -128,7 +206,7 @@ class TicketView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Issue one."""
-        if access.scope_of(request.user) is None:
+        if access.scope_of(request.user) is None or request.user.pk is None:
             raise PermissionDenied(
                 "This account has no role with an MSP or a client: ask your administrator."
             )

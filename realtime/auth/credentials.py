@@ -1,4 +1,7 @@
-"""Where a credential stands in a handshake. First found wins: subprotocol, header, `?token=`, `?ticket=`, session cookie."""
+"""Where a credential stands in a handshake.
+
+First found wins: subprotocol, header, `?token=`, `?ticket=`, session cookie.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """From a credential to a user with a scope, and whether both still hold while the connection lives.
 
-The scope comes from `engagement.access`, the one place of that rule. Everything here reads the database: call it in a thread.
+The scope comes from `engagement.access`, the one place of that rule. Everything here reads the database: call
+it in a thread.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody at the other end, as of the last check. `expires_at` is the token's end; None for a session."""
+    """Somebody at the other end, as of the last check.
+
+    `expires_at` is the token's end; None for a session.
+    """
 
     user_id: UUID
     username: str
@@ -69,7 +73,8 @@ def identify(credential: Credential | None) -> Identity:
     if credential is None:
         raise Refused(
             ErrorCode.AUTHENTICATION_REQUIRED,
-            "No credential: offer the subprotocol bearer.<token>, an Authorization header, ?token=, ?ticket=, or sign in.",
+            "No credential: offer the subprotocol bearer.<token>, an Authorization header, ?token= or ?ticket=, "
+            "or sign in.",
         )
     if credential.kind == "session":
         return _by_session(credential.value)
@@ -94,8 +99,7 @@ def _by_token(raw: str) -> Identity:
     except InvalidToken:
         raise Refused(ErrorCode.INVALID_TOKEN, "The token names no user: sign in again.") from None
     except AuthenticationFailed as error:
-        inactive = getattr(error.detail, "get", dict().get)("code") == "user_inactive"
-        if inactive:
+        if isinstance(error.detail, dict) and error.detail.get("code") == "user_inactive":
             raise Refused(
                 ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator."
             ) from None
@@ -130,7 +134,8 @@ def _by_session(key: str) -> Identity:
 
 
 def _user(user_id: UUID | str) -> User | None:
-    return User.objects.select_related("client").filter(pk=user_id).first()
+    user: User | None = User.objects.select_related("client").filter(pk=user_id).first()
+    return user
 
 
 def _of(user: User | None, expires_at: datetime | None) -> Identity:
@@ -147,7 +152,10 @@ def _of(user: User | None, expires_at: datetime | None) -> Identity:
 
 
 def recheck(identity: Identity) -> Identity:
-    """Return `identity` as it stands now. Raise Refused where it holds no more: inactive, no tenant, new password, signed out."""
+    """Return `identity` as it stands now.
+
+    Raise Refused where it holds no more: inactive, no tenant, new password, signed out.
+    """
     now = _of(_user(identity.user_id), identity.expires_at)
     if now.password_mark != identity.password_mark:
         raise Refused(ErrorCode.INVALID_TOKEN, "The password was changed: sign in again.")
@@ -157,7 +165,10 @@ def recheck(identity: Identity) -> Identity:
 
 
 def renew(identity: Identity, raw: str) -> Identity:
-    """Return the identity that a fresh token gives the same user. Raise Refused for a bad one, or somebody else's."""
+    """Return the identity that a fresh token gives the same user.
+
+    Raise Refused for a bad one, or somebody else's.
+    """
     renewed = _by_token(raw)
     if renewed.user_id != identity.user_id:
         raise Refused(

@@ -1,7 +1,8 @@
-"""Which browsers' pages may open sockets: this host's own, and those of `CORS_ALLOWED_ORIGINS`; exact scheme, host and port.
+"""Which browsers' pages may open sockets: this host's own, and those of `CORS_ALLOWED_ORIGINS`; exact scheme,
+host and port.
 
-A browser always sends `Origin` and a page cannot forge it. Native clients send none: they are let in with a bearer token, which no
-browser adds by itself, and not with a session cookie, which it does.
+A browser always sends `Origin` and a page cannot forge it. Native clients send none: they are let in with a
+bearer token, which no browser adds by itself, and not with a session cookie, which it does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def allowed(scope: Mapping[str, Any], *, cookie: bool) -> bool:
-    """Return whether a handshake's origin is one of ours; without an origin, whether its credential is not a `cookie`."""
+    """Return whether a handshake's origin is one of ours.
+
+    Without an origin, whether its credential is not a `cookie`.
+    """
     origin = header(scope, "origin")
     if origin is None:
         return not cookie
@@ -26,7 +30,10 @@ def allowed(scope: Mapping[str, Any], *, cookie: bool) -> bool:
 
 
 def own(scope: Mapping[str, Any]) -> str | None:
-    """Return the origin of the site itself as this handshake reached it; None where its Host is not one of ALLOWED_HOSTS."""
+    """Return the origin of the site itself as this handshake reached it.
+
+    None where its Host is not one of ALLOWED_HOSTS.
+    """
     host = header(scope, "host") or ""
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     hosts = settings.ALLOWED_HOSTS or (
@@ -39,8 +46,12 @@ def own(scope: Mapping[str, Any]) -> str | None:
 
 
 def _forwarded_secure(scope: Mapping[str, Any]) -> bool:
-    """Return whether the proxy says it was TLS. Only believed where the settings name the header, as Django does for pages."""
+    """Return whether the proxy says it was TLS.
+
+    Only believed where the settings name the header, as Django does for pages.
+    """
     named = getattr(settings, "SECURE_PROXY_SSL_HEADER", None)
     if not named:
         return False
-    return header(scope, named[0].removeprefix("HTTP_").replace("_", "-").lower()) == named[1]
+    name, value = named
+    return header(scope, name.removeprefix("HTTP_").replace("_", "-").lower()) == str(value)

@@ -1,7 +1,7 @@
 """Single-use tickets: what a page can put into a socket's URL without giving a token away to a proxy's log.
 
-A ticket is random; its row holds only a fingerprint, who asked for it and until when. Redeeming deletes the row, so of two that
-try at once one succeeds.
+A ticket is random; its row holds only a fingerprint, who asked for it and until when. Redeeming deletes the
+row, so of two that try at once one succeeds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Announcing: placed events go to the channel-layer groups of their client and their MSP, one message a group and round.
+"""Announcing: placed events go to the channel-layer groups of their client and their MSP, one message a group
+and round.
 
-An announcement may be lost, late or doubled: it is the fast path, and the hub repairs what it misses from the rows. So a failure
-costs latency, never an event, and never an exception in the process that saved. After a failure nothing is announced for a while: a
-Redis that hangs must not hold up placing.
+An announcement may be lost, late or doubled: it is the fast path, and the hub repairs what it misses from the
+rows. So a failure costs latency, never an event, and never an exception in the process that saved. After a
+failure nothing is announced for a while: a Redis that hangs must not hold up placing.
 """
 
 from __future__ import annotations
@@ -33,8 +34,19 @@ _loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
 
 def attach(loop: asyncio.AbstractEventLoop) -> None:
-    """Announce to `loop` too, if the layer is in-memory: a send from another thread would not wake its receivers."""
+    """Announce to `loop` too, if the layer is in-memory.
+
+    A send from another thread would not wake its receivers.
+    """
     _loops.add(loop)
+
+
+_failing_until = 0.0
+
+
+def is_failing() -> bool:
+    """Return whether the layer refused this process's last announcement a moment ago."""
+    return time.monotonic() < _failing_until
 
 
 def is_shared() -> bool:
@@ -70,10 +82,10 @@ class Announcer:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._silent_until = 0.0
 
     def announce(self, sends: list[tuple[str, dict[str, Any]]]) -> None:
         """Send, within `announce_timeout`; log and count a failure."""
+        global _failing_until
         if not sends:
             return
         if not is_shared():
@@ -82,14 +94,14 @@ class Announcer:
                     asyncio.run_coroutine_threadsafe(_send(sends), loop)
             metrics.published.inc(len(sends))
             return
-        if time.monotonic() < self._silent_until:
+        if is_failing():
             metrics.announcements_failed.inc(len(sends))
             return
         self._loop = self._loop or asyncio.new_event_loop()
         try:
             self._loop.run_until_complete(asyncio.wait_for(_send(sends), conf.current().announce_timeout))
         except Exception as error:
-            self._silent_until = time.monotonic() + conf.current().announce_pause
+            _failing_until = time.monotonic() + conf.current().announce_pause
             metrics.announcements_failed.inc(len(sends))
             log.warning("broadcast failed", groups=len(sends), error=repr(error), next="rows will repair it")
         else:

@@ -1,7 +1,8 @@
-"""Placing: every committed event gets its position in the log and its `seq` in its client's and its MSP's stream.
+"""Placing: every committed event gets its position in the log and its `seq` in its client's and its MSP's
+stream.
 
-One transaction after the other, behind the lock on the `Log` row; many events in each. What a dead process left in the outbox, the
-next to come places.
+One transaction after the other, behind the lock on the `Log` row; many events in each. What a dead process
+left in the outbox, the next to come places.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOCK_TIMEOUT_MS = 5000
-"""A process stopped (SIGSTOP, a hung host) in the middle of placing is cut off by PostgreSQL after this; the others go on."""
+"""A process that stops in the middle of placing (SIGSTOP, a hung host) is cut off by PostgreSQL after this; the
+others go on."""
 
 
 def pending(using: str) -> bool:
@@ -66,7 +68,7 @@ def _placed(log: Log, rendered: Sequence[rendering.Rendered], using: str) -> lis
     names = {groups.client(event.client_id) for event in rendered if event.client_id}
     names |= {groups.msp(event.msp_id) for event in rendered if event.msp_id}
     heads = dict.fromkeys(names, 0)
-    heads |= Stream.objects.using(using).filter(name__in=names).values_list("name", "position")  # type: ignore[arg-type]
+    heads |= Stream.objects.using(using).filter(name__in=names).values_list("name", "position")
     events = []
     for draft in rendered:
         log.position += 1

@@ -1,7 +1,10 @@
-"""The publisher: one thread a process, with a database connection of its own, that places and announces what was committed.
+"""The publisher: one thread a process, with a database connection of its own, that places and announces what
+was committed.
 
-Started at first use. Callers wake it and go on; whatever committed meanwhile is one round. At exit the process waits for it, within
-`flush_timeout`. `REALTIME_PUBLISHER=inline` does the round in the caller instead (for tests and for single-shot scripts).
+Started at first use. Callers wake it and go on; whatever committed meanwhile is one round. At exit the
+process waits for it, within
+`flush_timeout`. `REALTIME_PUBLISHER=inline` does the round in the caller instead (for tests and for
+single-shot scripts).
 """
 
 from __future__ import annotations
@@ -48,7 +51,10 @@ class Publisher:
             self._state.notify_all()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all that was committed before this call is placed and announced; return False after `timeout` seconds."""
+        """Wait until all that was committed before this call is placed and announced.
+
+        Return False after `timeout` seconds.
+        """
         with self._state:
             if self._thread is None:
                 return True
@@ -80,7 +86,8 @@ class Publisher:
                 time.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
             except Exception:
-                # A fault of ours in one event must not stop all others for ever without a word: say it, and try again slowly.
+                # A fault of ours in one event must not stop all others for ever without a word: say it, and
+                # try again slowly.
                 metrics.place_failures.inc()
                 log.exception("placing events failed")
                 connections[self.using].close()
@@ -110,9 +117,13 @@ def wake(using: str = DEFAULT_DB_ALIAS) -> None:
 
 
 def flush(timeout: float | None = None) -> bool:
-    """Wait until all that was committed is placed and announced; return False if that took longer than `timeout` seconds."""
+    """Wait until all that was committed is placed and announced.
+
+    Return False if that took longer than `timeout` seconds.
+    """
     limit = conf.current().flush_timeout if timeout is None else timeout
-    return all([publisher.flush(limit) for publisher in list(_publishers.values())])
+    flushed = [publisher.flush(limit) for publisher in list(_publishers.values())]
+    return all(flushed)
 
 
 def _flush_at_exit() -> None:

@@ -1,4 +1,7 @@
-"""Reading the log: heads, pages, what a sweep finds, and whether a cursor can be resumed. Plain functions over the rows."""
+"""Reading the log: heads, pages, what a sweep finds, and whether a cursor can be resumed.
+
+Plain functions over the rows.
+"""
 
 from __future__ import annotations
 
@@ -119,9 +122,11 @@ def backlog(
 
 
 def sweep(after: int) -> Swept:
-    """Return what stands in the log after position `after`. Costs what is new, however many streams there are.
+    """Return what stands in the log after position `after`. Costs what is new, however many streams there
+    are.
 
-    A `position` before `after`, or another epoch, tells that this is not the log that was looked through before.
+    A `position` before `after`, or another epoch, tells that this is not the log that was looked through
+    before.
     """
     log = Log.current()
     if log.position <= after:
@@ -136,5 +141,9 @@ def sweep(after: int) -> Swept:
             continue
         found[groups.client(client_id)] = max(found.get(groups.client(client_id), 0), client_head)
         found[groups.msp(msp_id)] = max(found.get(groups.msp(msp_id), 0), msp_head)
-    access = new.filter(type=rendering.ACCESS).order_by("position").values_list("data", flat=True) if control else []
+    access = (
+        new.filter(type=rendering.ACCESS).order_by("position").values_list("data", flat=True)
+        if control
+        else []
+    )
     return Swept(str(log.epoch), log.position, found, list(access))

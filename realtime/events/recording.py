@@ -1,11 +1,14 @@
-"""Recording: one INSERT into the outbox, in the transaction of the change. No lock, no network, no other query."""
+"""Recording: one INSERT into the outbox, in the transaction of the change.
+
+No lock, no network, no other query.
+"""
 
 from __future__ import annotations
 
 import uuid
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that happened to a client: `facts` is what the renderer of `kind` needs; equal `key`s of one transaction fold."""
+    """Something that happened to a client: `facts` is what the renderer of `kind` needs.
+
+    Equal `key`s of one transaction fold.
+    """
 
     kind: Kind
     client_id: UUID | None
@@ -33,7 +39,10 @@ class Fact:
 
 
 def record(facts: Sequence[Fact], using: str | None = None) -> None:
-    """Record `facts` in the open transaction (or one of their own); they are placed and announced after it commits."""
+    """Record `facts` in the open transaction (or one of their own).
+
+    They are placed and announced after it commits.
+    """
     alias = using or DEFAULT_DB_ALIAS
     with transaction.atomic(using=alias):
         tx = _transaction_id(alias)
@@ -42,7 +51,7 @@ def record(facts: Sequence[Fact], using: str | None = None) -> None:
                 tx=tx,
                 kind=fact.kind,
                 client_id=fact.client_id,
-                msp_id=fact.msp_id or _msp_of(fact.client_id, alias),
+                msp_id=fact.msp_id or cast("UUID | None", _msp_of(fact.client_id, alias)),
                 key=fact.key,
                 facts=msgspec.json.encode(fact.facts).decode(),
             )
@@ -55,7 +64,10 @@ def record(facts: Sequence[Fact], using: str | None = None) -> None:
 
 
 def _msp_of(client_id: UUID | None, alias: str) -> RawSQL | None:
-    """Return an expression for the MSP of a client: read as the row is inserted, so it costs no query and is never stale."""
+    """Return an expression for the MSP of a client.
+
+    Read as the row is inserted, so it costs no query and is never stale.
+    """
     if client_id is None:
         return None
     connection = connections[alias]
@@ -73,8 +85,9 @@ _hooks: dict[str, weakref.WeakKeyDictionary[Any, weakref.ref[Callable[[], None]]
 def _transaction_id(alias: str) -> UUID:
     """Return the id of the open transaction, and see to it that the publisher wakes when it commits.
 
-    The id lives as long as the on-commit hook that this registers. Django drops the hook when the transaction, or the savepoint it
-    was registered in, rolls back; what was recorded under the id is gone then too, and what comes next gets a new one.
+    The id lives as long as the on-commit hook that this registers. Django drops the hook when the
+    transaction, or the savepoint it was registered in, rolls back; what was recorded under the id is gone
+    then too, and what comes next gets a new one.
     """
     connection = connections[alias]
     hook_ref = _hooks.setdefault(alias, weakref.WeakKeyDictionary()).get(connection)

@@ -1,7 +1,8 @@
 """Rendering: from what a transaction recorded to what goes out, many at a time and in few queries.
 
-Done when an event is placed, not when it is recorded: the business transaction pays for one INSERT, and names and figures are read
-once for all events of a round. Shapes of `data` are SEED.md's ("Backend Broadcast Usage"), with what a dashboard needs besides.
+Done when an event is placed, not when it is recorded: the business transaction pays for one INSERT, and names
+and figures are read once for all events of a round. Shapes of `data` are SEED.md's ("Backend Broadcast
+Usage"), with what a dashboard needs besides.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -48,7 +49,10 @@ class Rendered:
 
 
 def fold(rows: Iterable[Outbox]) -> list[Folded]:
-    """Return one `Folded` for the rows of a transaction, kind, client and key; rows without a key stay alone."""
+    """Return one `Folded` for the rows of a transaction, kind, client and key.
+
+    Rows without a key stay alone.
+    """
     folded: dict[Any, Folded] = {}
     for row in rows:
         where = (row.tx, row.kind, row.client_id, row.key) if row.key else row.pk
@@ -60,7 +64,10 @@ def fold(rows: Iterable[Outbox]) -> list[Folded]:
 
 
 def render(events: Sequence[Folded]) -> list[Rendered]:
-    """Return the events as they go out, in the same order; those that changed nothing visible are left out."""
+    """Return the events as they go out, in the same order.
+
+    Those that changed nothing visible are left out.
+    """
     by_kind: dict[str, list[tuple[int, Folded]]] = {}
     for index, event in enumerate(events):
         by_kind.setdefault(event.kind, []).append((index, event))
@@ -130,7 +137,7 @@ def _interactions(events: Sequence[Folded]) -> list[Rendered | None]:
 
 
 def _engagements(events: Sequence[Folded]) -> list[Rendered | None]:
-    wanted: dict[UUID, dict[str, set[UUID]]] = {}
+    wanted: dict[UUID | None, dict[str, set[UUID]]] = {}
     for event in events:
         of_client = wanted.setdefault(
             event.client_id, {"department": set(), "application": set(), "agent": set()}
@@ -138,12 +145,12 @@ def _engagements(events: Sequence[Folded]) -> list[Rendered | None]:
         for fact in event.facts:
             of_client[fact["subject"]].add(UUID(fact["id"]))
     current = {
-        client_id: _figures(client_id, subjects) for client_id, subjects in wanted.items() if client_id
+        client: _figures(client, subjects) for client, subjects in wanted.items() if client is not None
     }
     rendered: list[Rendered | None] = []
     for event in events:
         mine = {(fact["subject"], fact["id"]) for fact in event.facts}
-        figures_now = current[event.client_id]
+        figures_now = current[cast("UUID", event.client_id)]
         data = {
             f"{subject}s": [row for key, row in figures_now[subject].items() if (subject, key) in mine]
             for subject in ("department", "application", "agent")

@@ -18,10 +18,11 @@ BATCH = 2000
 
 
 def prune_events(older_than: datetime | None = None, batch: int = BATCH) -> Iterator[int]:
-    """Delete the events that occurred before `older_than` (default: `retention_hours` ago). Yield how many went, by batch.
+    """Delete the events that occurred before `older_than` (default: `retention_hours` ago). Yield how many
+    went, by batch.
 
-    The log is read from its beginning and left at the first event that stays, so the cost is that of what goes. A stream loses its
-    oldest events only, never one between two that stay.
+    The log is read from its beginning and left at the first event that stays, so the cost is that of what
+    goes. A stream loses its oldest events only, never one between two that stay.
     """
     limit = older_than or timezone.now() - timedelta(hours=conf.current().retention_hours)
     while True:
@@ -37,7 +38,10 @@ def prune_events(older_than: datetime | None = None, batch: int = BATCH) -> Iter
 
 
 def prune_connections(older_than: datetime | None = None) -> int:
-    """Delete connections closed before `older_than` (default: `watch_log_days` ago), and processes that left none. Return how many."""
+    """Delete connections closed before `older_than` (default: `watch_log_days` ago), and processes without any.
+
+    Return how many rows went.
+    """
     limit = older_than or timezone.now() - timedelta(days=conf.current().watch_log_days)
     gone = LiveConnection.objects.filter(closed_at__lt=limit).delete()[0]
     dead = ServerProcess.objects.filter(heartbeat_at__lt=limit, connections=None)

@@ -1,8 +1,9 @@
 """One socket: its place in each stream it follows, and the writer that moves it forward.
 
-The writer is the only one that sends events. It sends what lies between its cursor and the stream's head, waits while the socket
-does not take more (back-pressure), and finds more waiting when it does: that goes out as one frame to clients that take batches.
-Nothing is queued per connection, so a stalled reader costs its socket's buffers and no more.
+The writer is the only one that sends events. It sends what lies between its cursor and the stream's head,
+waits while the socket does not take more (back-pressure), and finds more waiting when it does: that goes out
+as one frame to clients that take batches. Nothing is queued per connection, so a stalled reader costs its
+socket's buffers and no more.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ FAREWELL_SECONDS = 2.0
 
 @dataclass(slots=True, eq=False)
 class Following:
-    """A connection's place in one stream: `cursor` is the last seq it was sent, or passed over by its selection."""
+    """A connection's place in one stream.
+
+    `cursor` is the last seq it was sent, or passed over by its selection.
+    """
 
     connection: Connection
     tail: Tail
@@ -68,6 +72,7 @@ class Connection:
         route_client: str | None,
         encoding: Encoding,
         batches: bool,
+        selective: bool,
         address: str,
     ) -> None:
         self.id = uuid.uuid4()
@@ -77,6 +82,8 @@ class Connection:
         """The client whose stream the route itself follows; None: the MSP's, or selected ones."""
         self.encoding = encoding
         self.batches = batches
+        self.selective = selective
+        """True with `?scope=selected`: it follows the clients it subscribes to, not all of its MSP's."""
         self.address = address
         self.following: dict[str, Following] = {}
         self.opened_at = datetime.now(UTC)
@@ -122,7 +129,10 @@ class Connection:
     def close(
         self, code: CloseCode, why: ErrorCode | None, message: str, *, first: outbound.Frame | None = None
     ) -> None:
-        """Close from the server's side: a frame that says why (an `error` if `why`, or `first`), then the code. Returns at once."""
+        """Close from the server's side. Returns at once.
+
+        First goes a frame that says why (an `error` if `why`, or `first`), then the close code.
+        """
         if self._closing is None:
             self.close_code = code
             last = outbound.Error(code=why, message=message) if why is not None else first
@@ -177,7 +187,10 @@ class Connection:
             self.close(CloseCode.INTERNAL, ErrorCode.INTERNAL, "A fault of the server: reconnect and resume.")
 
     async def _advance(self, following: Following) -> bool:
-        """Send one frame (or, without batches, one run) of a stream. Return whether there was anything to do."""
+        """Send one frame (or, without batches, one run) of a stream.
+
+        Return whether there was anything to do.
+        """
         if following.held:
             return False
         if following.resync is not None:

@@ -10,7 +10,7 @@ from realtime.protocol.inbound import EVENT_TOPICS, SEVERITIES, TOPICS, Severity
 if TYPE_CHECKING:
     from realtime.hub.tail import StreamEvent
 
-_RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+_RANK: dict[str, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,13 @@ class Selection:
     def is_everything(self) -> bool:
         """True where nothing is left out: the connection gets the same frames as all others like it."""
         return not self.clients and self.whole.min_severity is None and self.whole.topics >= EVENT_TOPICS
+
+    @property
+    def wants_presence(self) -> bool:
+        """True where presence was asked for, of the stream or of a client in it."""
+        return "presence" in self.whole.topics or any(
+            "presence" in wish.topics for wish in self.clients.values()
+        )
 
     def admits(self, event: StreamEvent) -> bool:
         """Return whether `event` is wanted."""

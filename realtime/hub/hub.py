@@ -1,13 +1,18 @@
-"""The hub: one for each event loop that serves sockets. It listens to the groups its connections need and keeps their streams.
+"""The hub: one for each event loop that serves sockets. It listens to the groups its connections need and
+keeps their streams.
 
-What the channel layer loses, doubles or reorders is put right here from the rows: `seq == head + 1` is taken, `seq <= head` dropped, a
-gap is read (one query a process, not a connection), and a sweep finds what was never announced at all.
+What the channel layer loses, doubles or reorders is put right here from the rows: `seq == head + 1` is taken,
+`seq <= head` dropped, a gap is read (one query a process, not a connection), and a sweep finds what was never
+announced at all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
+import signal
 import time
 import weakref
 from datetime import UTC, datetime
@@ -26,6 +31,7 @@ from realtime.hub.connection import Connection, Following
 from realtime.hub.ledger import Ledger
 from realtime.hub.limits import Buckets, Counts
 from realtime.hub.pages import Pages, to_event
+from realtime.hub.presence import PresenceWatch
 from realtime.hub.tail import StreamEvent, Tail
 from realtime.hub.watch import Watch
 from realtime.protocol import groups, outbound
@@ -41,7 +47,10 @@ TICK_SECONDS = 1.0
 """How often expiring tokens and slow connections are looked for."""
 
 RECONNECT_MS = (100, 1000)
-"""Between how many milliseconds a drained client is told to wait: closing is spread already, this only breaks the beat."""
+"""Between how many milliseconds a drained client is told to wait.
+
+Closing is spread already, this only breaks the beat.
+"""
 
 DRAIN_REST_SECONDS = 3.0
 """How long after the last close drained sockets may take to go."""
@@ -59,8 +68,9 @@ class Hub:
         self.tails: dict[str, Tail] = {}
         self.connections: dict[UUID, Connection] = {}
         self.pages = Pages()
-        self.ledger = Ledger()
+        self.ledger = Ledger(self.drain_asked)
         self.watch = Watch(self)
+        self.presence = PresenceWatch(self)
         self.counts = Counts()
         self.handshakes = Buckets(settings.handshakes_per_second, settings.handshakes_burst)
         self.draining = False
@@ -75,15 +85,25 @@ class Hub:
         self._sweep_failed = False
 
     async def start(self) -> None:
-        """Start, once; everybody who calls waits for it. Raises the database's error if it is away; the next call tries again."""
+        """Start, once; everybody who calls waits for it.
+
+        Raises the database's error if it is away; the next call tries again.
+        """
         if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
             self._starting = asyncio.get_running_loop().create_task(self._start())
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
         self._swept, self.epoch = await threads.run("hub", _origin)
+        self.ledger.epoch = self.epoch
         announcing.attach(asyncio.get_running_loop())
-        for work in (self._listen(), self._sweep_forever(), self._tick_forever(), self.ledger.run()):
+        for work in (
+            self._listen(),
+            self._sweep_forever(),
+            self._tick_forever(),
+            self.ledger.run(),
+            self.presence.run(),
+        ):
             self.spawn(work)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -150,7 +170,8 @@ class Hub:
     # Ending
 
     async def drain(self, seconds: float) -> None:
-        """Hand all connections over: take no new ones, and close those there are with 1012, evenly over `seconds`.
+        """Hand all connections over: take no new ones, and close those there are with 1012, evenly over
+        `seconds`.
 
         Each is told by a `reconnect` frame when to come back; they resume elsewhere, or here once it is back.
         """
@@ -171,8 +192,18 @@ class Hub:
                 first=outbound.Reconnect(after_ms=random.randrange(*RECONNECT_MS), reason="restart"),  # noqa: S311
             )
         deadline = time.monotonic() + DRAIN_REST_SECONDS
-        while self.connections and time.monotonic() < deadline:
+        while self.connections and time.monotonic() < deadline:  # noqa: ASYNC110 - the end is rare, and bounded
             await asyncio.sleep(0.05)
+
+    def drain_asked(self, process: str) -> None:
+        """Drain and leave, if this is the process meant. The server's own end does the draining."""
+        if process == str(self.ledger.process.pk) and not self.draining:
+            self.draining = True
+            self.spawn(self._drain_and_leave())
+
+    async def _drain_and_leave(self) -> None:
+        await self.drain(conf.current().drain_seconds)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def stop(self) -> None:
         """End the hub: write the last rows, cancel its tasks."""
@@ -228,7 +259,8 @@ class Hub:
     async def resume(self, following: Following, position: int, epoch: str | None) -> Replay | Resync:
         """Move a connection back to `position` of a stream if everything after it is there; else say why not.
 
-        Decided from memory where it reaches back far enough, from the rows otherwise. The connection is held: release it with
+        Decided from memory where it reaches back far enough, from the rows otherwise. The connection is held:
+        release it with
         `following.held = False` and `wake()` once the client was told.
         """
         following.held = True
@@ -273,7 +305,10 @@ class Hub:
             await self._repair(tail, "join")
 
     async def _join(self, group: str) -> None:
-        """Join a group of the layer. Where that fails (Redis is away), the sweep joins later and delivers meanwhile."""
+        """Join a group of the layer.
+
+        Where that fails (Redis is away), the sweep joins later and delivers meanwhile.
+        """
         if self._channel is None:
             return
         try:
@@ -325,6 +360,8 @@ class Hub:
                 self._take(tail, message["events"])
         elif message["type"] == "control.access":
             self._access_changed(message["data"])
+        elif message["type"] == "control.drain":
+            self.drain_asked(message["process"])
         else:
             log.warning("unknown group message", type=message["type"])
 
@@ -390,13 +427,11 @@ class Hub:
         while True:
             settings = conf.current()
             reachable = self._channel is not None and self._joined >= {groups.CONTROL, *self.tails}
-            quiet = announcing.is_shared() and reachable
-            try:
+            quiet = announcing.is_shared() and reachable and not announcing.is_failing()
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
                     self._sweep_now.wait(), settings.sweep_shared if quiet else settings.sweep_local
                 )
-            except TimeoutError:
-                pass
             self._sweep_now.clear()
             try:
                 await self.sweep()
@@ -409,7 +444,10 @@ class Hub:
                 await asyncio.sleep(settings.sweep_local)
 
     async def sweep(self) -> None:
-        """Look through the rows for what was not announced; join groups that could not be joined; forget idle streams."""
+        """Look through the rows for what was not announced; join groups that could not be joined.
+
+        Forget idle streams.
+        """
         metrics.sweeps.inc()
         if await threads.run("hub", placing.pending, DEFAULT_DB_ALIAS):
             publisher.wake()
@@ -433,9 +471,13 @@ class Hub:
         await self._forget_idle()
 
     async def _begin_anew(self, swept: reading.Swept) -> None:
-        """Start over on another log (a restored backup, a new epoch): positions mean nothing any more, so everybody refetches."""
+        """Start over on another log (a restored backup, a new epoch).
+
+        Positions mean nothing any more, so everybody refetches.
+        """
         log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
         self.epoch, self._swept = swept.epoch, swept.position
+        self.ledger.epoch = self.epoch
         self.pages = Pages()
         heads = await threads.run("hub", reading.heads, list(self.tails))
         for stream, tail in self.tails.items():
@@ -479,3 +521,8 @@ def current() -> Hub:
     if loop not in _hubs:
         _hubs[loop] = Hub()
     return _hubs[loop]
+
+
+def is_draining() -> bool:
+    """Return whether this process hands its connections over."""
+    return any(hub.draining for hub in list(_hubs.values()))

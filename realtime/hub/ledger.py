@@ -1,6 +1,7 @@
 """Live connections and the process's heartbeat, as rows: written in batches, never one query an event.
 
-A connection opened and closed between two writes makes one row. What cannot be written (the database is away) waits for the next turn.
+A connection opened and closed between two writes makes one row. What cannot be written (the database is away)
+waits for the next turn.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import socket
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import structlog
 from django.db import Error
 from django.db.models import F
 from django.utils import timezone
 
-from realtime import conf
+from realtime import bookmarks, conf
 from realtime.hub import threads
-from realtime.models import LiveConnection, ServerProcess
+from realtime.models import LiveConnection, SelectedClient, ServerProcess
 
 if TYPE_CHECKING:
-    from uuid import UUID
+    from collections.abc import Callable
 
     from realtime.hub.connection import Connection
 
@@ -35,10 +37,15 @@ VANISHED = 1006
 class Ledger:
     """The rows of one hub."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_drain: Callable[[str], None]) -> None:
+        self._on_drain = on_drain
+        self._asked_to_drain = False
         self.process = ServerProcess(host=socket.gethostname(), pid=os.getpid())
         self._opened: dict[UUID, LiveConnection] = {}
         self._closed: dict[UUID, LiveConnection] = {}
+        self._selected: dict[tuple[UUID, UUID], bool] = {}
+        self._reached: dict[bookmarks.Key, int] = {}
+        self.epoch = ""
         self._changed = asyncio.Event()
         self._beaten_at = float("-inf")
 
@@ -51,6 +58,7 @@ class Ledger:
             user_id=connection.identity.user_id,
             role=scope.role,
             scope=connection.scope,
+            selective=connection.selective,
             msp_id=scope.msp_id,
             client_id=connection.route_client,
             address=connection.address,
@@ -65,6 +73,19 @@ class Ledger:
             id=connection.id, closed_at=datetime.now(UTC), close_code=code, sent=connection.sent
         )
         self._changed.set()
+
+    def selected(self, connection: Connection, client_id: str, *, chosen: bool) -> None:
+        """Note that a selective connection has chosen a client, or chosen it no more."""
+        self._selected[connection.id, UUID(client_id)] = chosen
+        self._changed.set()
+
+    def reached(self, connection: Connection, stream: str, position: int) -> None:
+        """Note how far a client says it has got.
+
+        Written with the next heartbeat, or when something else is.
+        """
+        key = (connection.identity.user_id, stream)
+        self._reached[key] = max(position, self._reached.get(key, 0))
 
     def drain(self) -> None:
         """Note that this process hands its connections over."""
@@ -92,6 +113,8 @@ class Ledger:
         self._changed.clear()
         opened, self._opened = self._opened, {}
         closed, self._closed = self._closed, {}
+        selected, self._selected = self._selected, {}
+        reached, self._reached = self._reached, {}
         for key in opened.keys() & closed.keys():
             end = closed.pop(key)
             opened[key].closed_at, opened[key].close_code, opened[key].sent = (
@@ -103,23 +126,56 @@ class Ledger:
             self.process.stopped_at = timezone.now()
         beat = stopped or time.monotonic() - self._beaten_at >= conf.current().heartbeat
         try:
-            await threads.run("hub", self._store, list(opened.values()), list(closed.values()), beat)
+            await threads.run(
+                "hub", self._store, list(opened.values()), list(closed.values()), selected, reached, beat
+            )
         except BaseException:
             self._opened = opened | self._opened
             self._closed = closed | self._closed
+            self._selected = selected | self._selected
+            self._reached = reached | self._reached
             raise
         if beat:
             self._beaten_at = time.monotonic()
+        if self._asked_to_drain:
+            self._on_drain(str(self.process.pk))
 
-    def _store(self, opened: list[LiveConnection], closed: list[LiveConnection], beat: bool) -> None:
+    def _store(
+        self,
+        opened: list[LiveConnection],
+        closed: list[LiveConnection],
+        selected: dict[tuple[UUID, UUID], bool],
+        reached: dict[bookmarks.Key, int],
+        beat: bool,
+    ) -> None:
         if beat:
             self.process.heartbeat_at = timezone.now()
+            asked = ServerProcess.objects.filter(pk=self.process.pk, draining=True).exists()
+            self._asked_to_drain = asked and not self.process.draining
+            self.process.draining = self.process.draining or asked
             self.process.save()
             bury_dead()
         if opened:
             LiveConnection.objects.bulk_create(opened, batch_size=1000, ignore_conflicts=True)
         if closed:
             LiveConnection.objects.bulk_update(closed, ["closed_at", "close_code", "sent"], batch_size=500)
+            gone = SelectedClient.objects.filter(connection__in=[row.id for row in closed])
+            gone.delete()
+        self._store_selected(selected)
+        if reached:
+            bookmarks.move(reached, self.epoch)
+
+    @staticmethod
+    def _store_selected(selected: dict[tuple[UUID, UUID], bool]) -> None:
+        chosen = [
+            SelectedClient(connection_id=connection, client_id=client)
+            for (connection, client), keep in selected.items()
+            if keep
+        ]
+        SelectedClient.objects.bulk_create(chosen, batch_size=1000, ignore_conflicts=True)
+        for (connection, client), keep in selected.items():
+            if not keep:
+                SelectedClient.objects.filter(connection_id=connection, client_id=client).delete()
 
 
 def bury_dead() -> None:

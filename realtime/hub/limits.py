@@ -31,7 +31,10 @@ class Bucket:
 
 
 class Buckets:
-    """A bucket for each key; those longest unused are forgotten past `most` keys (they are full again by then, or nearly)."""
+    """A bucket for each key.
+
+    Those longest unused are forgotten past `most` keys (they are full again by then, or nearly).
+    """
 
     def __init__(self, rate: float, burst: float, most: int = 10_000) -> None:
         self._rate, self._burst, self._most = rate, burst, most

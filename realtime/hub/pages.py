@@ -1,11 +1,14 @@
-"""Older events, read from the rows once for all who ask: pages at fixed boundaries, shared while they are read and a while after."""
+"""Older events, read from the rows once for all who ask.
+
+Pages at fixed boundaries, shared while they are read and a while after.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, TypeVar
 
 from realtime import conf, metrics
 from realtime.events import reading
@@ -29,10 +32,13 @@ class Pages:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, int], list[StreamEvent]] = OrderedDict()
-        self._running: dict[Hashable, asyncio.Future[object]] = {}
+        self._running: dict[Hashable, asyncio.Future[Any]] = {}
 
     async def after(self, stream: str, cursor: int) -> list[StreamEvent]:
-        """Return events of `stream` with `seq > cursor`, in order, up to the end of a page; none where the rows have none."""
+        """Return events of `stream` with `seq > cursor`, in order, up to the end of a page.
+
+        None where the rows have none.
+        """
         size = conf.current().page_events
         number = cursor // size
         kept = self._kept.get((stream, number))
@@ -68,11 +74,14 @@ class Pages:
                 self._kept.popitem(last=False)
         return page
 
-    async def _once(self, key: Hashable, work: Callable[[], Awaitable[R]]) -> R:
-        """Await `work`, or the same work that somebody else has begun. One waiter's end does not end it for the others."""
-        running = self._running.get(key)
+    async def _once(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Await `work`, or the same work that somebody else has begun.
+
+        One waiter's end does not end it for the others.
+        """
+        running: asyncio.Future[Any] | None = self._running.get(key)
         if running is None:
-            running = asyncio.ensure_future(work())  # type: ignore[arg-type]
-            self._running[key] = running
+            running = self._running[key] = asyncio.ensure_future(work())
             running.add_done_callback(lambda _: self._running.pop(key, None))
-        return await asyncio.shield(running)  # type: ignore[return-value]
+        result: R = await asyncio.shield(running)
+        return result

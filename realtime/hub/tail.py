@@ -1,7 +1,8 @@
 """The newest events of a stream in memory, encoded once for all connections that get them.
 
-A connection keeps no queue: it has a cursor into the tail, and frames are cut from the tail between cursor and head. Whoever waits
-at the same place gets the same bytes. The tail is bounded in events and bytes; a connection whose cursor falls off it reads the rows.
+A connection keeps no queue: it has a cursor into the tail, and frames are cut from the tail between cursor
+and head. Whoever waits at the same place gets the same bytes. The tail is bounded in events and bytes; a
+connection whose cursor falls off it reads the rows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from realtime.hub.connection import Following
 
 FRAMES_KEPT = 16
-"""Batch frames kept for followers that are at the same place; connections drift apart over a handful of places."""
+"""Batch frames kept for followers that are at the same place.
+
+Connections drift apart over a handful of places.
+"""
 
 
 class StreamEvent:
@@ -78,7 +82,10 @@ def batch_frame(events: Sequence[StreamEvent], encoding: Encoding, compress_abov
 
 
 class Tail:
-    """The newest events of one stream. `head` is the last seq that is known; -1 until it was read from the rows."""
+    """The newest events of one stream.
+
+    `head` is the last seq that is known; -1 until it was read from the rows.
+    """
 
     def __init__(self, stream: str, most_events: int, most_bytes: int) -> None:
         self.stream = stream
@@ -99,7 +106,10 @@ class Tail:
         return self.head - (len(self._events) - self._start) + 1
 
     def offer(self, events: Iterable[StreamEvent]) -> tuple[int, int, bool]:
-        """Take announced events. Return how many were appended, how many came a second time, and whether some are missing."""
+        """Take announced events.
+
+        Return how many were appended, how many came a second time, and whether some are missing.
+        """
         appended = doubled = 0
         for event in events:
             if event.seq == self.head + 1 and self.head >= 0:
@@ -125,14 +135,18 @@ class Tail:
         self.head = head
 
     def after(self, cursor: int, most_bytes: int) -> Sequence[StreamEvent]:
-        """Return the events after `cursor`, up to `most_bytes` of them. `cursor` must be at or after `first - 1`."""
+        """Return the events after `cursor`, up to `most_bytes` of them.
+
+        `cursor` must be at or after `first - 1`.
+        """
         begin = self._start + cursor - self.first + 1
         return cut(self._events[begin:], most_bytes)
 
     def batch(
         self, cursor: int, encoding: Encoding, most_bytes: int, compress_above: int
     ) -> tuple[Wire, int, int]:
-        """Return the frame for all that lies between `cursor` and the head (within `most_bytes`), its last seq, and its count.
+        """Return the frame for all that lies between `cursor` and the head (within `most_bytes`), its last
+        seq, and its count.
 
         Made once for all who are at the same place.
         """

@@ -1,4 +1,7 @@
-"""Where database work of the event loop runs: small pools, so that a storm of one kind does not hold up another."""
+"""Where database work of the event loop runs.
+
+Small pools, so that a storm of one kind does not hold up another.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from realtime import conf
 P = ParamSpec("P")
 R = TypeVar("R")
 Purpose = Literal["hub", "reading", "authenticating"]
-"""`hub`: sweeps, repairs, connection rows. `reading`: backlogs and requests. `authenticating`: handshakes and re-checks."""
+"""`hub`: sweeps, repairs, connection rows.
+
+`reading`: backlogs and requests. `authenticating`: handshakes and re-checks.
+"""
 
 
 @cache
@@ -26,4 +32,5 @@ def _pool(purpose: Purpose) -> ThreadPoolExecutor:
 async def run(purpose: Purpose, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run `function` in the pool of `purpose`, with Django's care for its database connection."""
     call = database_sync_to_async(function, thread_sensitive=False, executor=_pool(purpose))
-    return await call(*args, **kwargs)
+    result: R = await call(*args, **kwargs)
+    return result

@@ -1,4 +1,7 @@
-"""What a hub watches over its live connections: whether their access still holds, their tokens' end, and who cannot keep up."""
+"""What a hub watches over its live connections.
+
+Whether their access still holds, their tokens' end, and who cannot keep up.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +134,10 @@ class Watch:
 
 
 def _same_tenant(before: Identity, now: Identity) -> bool:
-    """Return whether a connection's streams still fit its user: a role may change within its MSP or its client, not across."""
+    """Return whether a connection's streams still fit its user.
+
+    A role may change within its MSP or its client, not across.
+    """
     if now.scope.is_msp:
         return before.scope.is_msp and before.scope.msp_id == now.scope.msp_id
     return before.scope.client_id == now.scope.client_id

@@ -1,6 +1,17 @@
 """Rows of delivery: the event log, and who is connected."""
 
-from realtime.models.connections import LiveConnection, ServerProcess, Ticket
+from realtime.models.connections import Bookmark, LiveConnection, SelectedClient, ServerProcess, Ticket
 from realtime.models.log import Event, Kind, Log, Outbox, Stream
 
-__all__ = ["Event", "Kind", "LiveConnection", "Log", "Outbox", "ServerProcess", "Stream", "Ticket"]
+__all__ = [
+    "Bookmark",
+    "Event",
+    "Kind",
+    "LiveConnection",
+    "Log",
+    "Outbox",
+    "SelectedClient",
+    "ServerProcess",
+    "Stream",
+    "Ticket",
+]

@@ -62,6 +62,9 @@ class LiveConnection(models.Model):
     )
     role = models.CharField(max_length=16)
     scope = models.CharField(max_length=8, choices=[("msp", "MSP"), ("client", "client")])
+    selective = models.BooleanField(
+        default=False, help_text="Follows the clients it selects, not all of its MSP's"
+    )
     msp_id = models.UUIDField()
     client_id = models.UUIDField(
         null=True, help_text="The client whose stream is followed; none: all of the MSP's"
@@ -85,6 +88,39 @@ class LiveConnection(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class SelectedClient(models.Model):
+    """A client that a connection with `?scope=selected` has subscribed to."""
+
+    connection = models.ForeignKey(LiveConnection, on_delete=models.CASCADE, related_name="selected")
+    client_id = models.UUIDField(db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("connection", "client_id"), name="client_selected_once")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.client_id)
+
+
+class Bookmark(models.Model):
+    """How far a user has got in a stream, on whatever device: what `resume` with `"last"` starts from."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    stream = models.CharField(max_length=64)
+    position = models.BigIntegerField()
+    epoch = models.CharField(max_length=64)
+    moved_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("user", "stream"), name="bookmark_once_per_user_and_stream")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream} at {self.position}"
 
 
 class Ticket(models.Model):

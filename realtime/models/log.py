@@ -1,7 +1,9 @@
-"""The event log. An event is recorded in `Outbox` with the change it tells of, and moves to `Event` when it gets its places.
+"""The event log. An event is recorded in `Outbox` with the change it tells of, and moves to `Event` when it
+gets its places.
 
-`Event` only ever grows at its end and loses rows at its beginning (retention): nothing in it is updated, so ten million rows
-cost a reader what ten thousand do. There are no foreign keys: events outlive the rows they tell of.
+`Event` only ever grows at its end and loses rows at its beginning (retention): nothing in it is updated, so
+ten million rows cost a reader what ten thousand do. There are no foreign keys: events outlive the rows they
+tell of.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ class Kind(models.TextChoices):
 
 
 class Outbox(models.Model):
-    """A change, recorded in its own transaction and not yet placed. Rows of one `tx`, `kind`, client and `key` are one event."""
+    """A change, recorded in its own transaction and not yet placed.
+
+    Rows of one `tx`, `kind`, client and `key` are one event.
+    """
 
     tx = models.UUIDField(help_text="The transaction: what it recorded is folded")
     kind = models.CharField(max_length=16, choices=Kind.choices)
@@ -42,7 +47,10 @@ class Outbox(models.Model):
 
 
 class Event(models.Model):
-    """An event in its place: `position` in the whole log, `client_seq` and `msp_seq` in its two streams; each without a gap."""
+    """An event in its place: `position` in the whole log, `client_seq` and `msp_seq` in its two streams.
+
+    Each without a gap.
+    """
 
     position = models.BigIntegerField(primary_key=True)
     type = models.CharField(max_length=24)
@@ -78,8 +86,9 @@ class Stream(models.Model):
 class Log(models.Model):
     """The one row of the whole log: its last position, and the epoch that cursors into it carry.
 
-    Placing locks this row. So events are placed one transaction after the other, in the order in which they were recorded: what
-    was recorded after another event had committed comes after it, and a reader of `position > last` never misses one.
+    Placing locks this row. So events are placed one transaction after the other, in the order in which they
+    were recorded: what was recorded after another event had committed comes after it, and a reader of
+    `position > last` never misses one.
     """
 
     SINGLE = 1

@@ -2,7 +2,8 @@
 
 `compliance.v1`            JSON in text frames
 `compliance.v1+msgpack`    MessagePack in binary frames
-`compliance.v1+deflate`    JSON: short frames as text, longer ones compressed (zlib format, RFC 1950) as binary
+`compliance.v1+deflate`    JSON: short frames as text, longer ones compressed (zlib format, RFC 1950) as
+binary
 
 An event's parts are serialised once; frames and batches are put together from them by joining bytes.
 """
@@ -33,7 +34,10 @@ COMPRESSION_LEVEL = 6
 
 
 def choose(offered: Iterable[str]) -> Encoding | None:
-    """Return the first offered encoding that we speak; None where none was offered (JSON then, and no subprotocol in the answer)."""
+    """Return the first offered encoding that we speak.
+
+    None where none was offered (JSON then, and no subprotocol in the answer).
+    """
     known = {encoding.value: encoding for encoding in Encoding}
     return next((known[name] for name in offered if name in known), None)
 
@@ -50,7 +54,10 @@ def encode(frame: Frame, encoding: Encoding, compress_above: int) -> Wire:
 
 
 def finish(body: bytes, encoding: Encoding, compress_above: int) -> Wire:
-    """Return a serialised body as it goes into a frame: compressed, where the encoding compresses and it is long enough."""
+    """Return a serialised body as it goes into a frame.
+
+    Compressed, where the encoding compresses and it is long enough.
+    """
     if encoding is Encoding.MSGPACK:
         return body
     if encoding is Encoding.DEFLATE and len(body) > compress_above:

@@ -1,4 +1,7 @@
-"""Client → server frames (DESIGN §5): typed, unknown fields refused, checked before anything is built from them."""
+"""Client → server frames (DESIGN §5).
+
+Typed, unknown fields refused, checked before anything is built from them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from msgspec import Meta, Struct
 from realtime.protocol.errors import ErrorCode, ProtocolError
 
 MAX_BYTES = 16 * 1024
-"""Largest inbound frame. A `resume` over 200 streams takes 12 KiB; 1 MB of `[{},…]` blocks a loop for 142 ms (PITFALLS.md)."""
+"""Largest inbound frame.
+
+A `resume` over 200 streams takes 12 KiB; 1 MB of `[{},…]` blocks a loop for 142 ms (PITFALLS.md).
+"""
 
 MAX_DEPTH = 8
 """Deepest nesting of brackets outside strings. The deepest message has 2."""
@@ -36,48 +42,51 @@ class Inbound(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True
     ref: Ref = None
 
 
-class Ping(Inbound, kw_only=True, tag="ping"):
+class Ping(Inbound, frozen=True, kw_only=True, tag="ping"):
     """Keep-alive. `positions` tells the server how far the client has got."""
 
     timestamp: Annotated[str, Meta(max_length=64)] | float | None = None
     positions: Positions | None = None
 
 
-class Subscribe(Inbound, kw_only=True, tag="subscribe"):
-    """Follow a client, or (without `client_id`) narrow what the connection follows already, to topics and severities."""
+class Subscribe(Inbound, frozen=True, kw_only=True, tag="subscribe"):
+    """Follow a client, or (without `client_id`) narrow what is followed already, to topics and severities."""
 
     client_id: UUID | None = None
     topics: Annotated[list[Topic], Meta(min_length=1, max_length=len(TOPICS))] | None = None
     min_severity: Severity | None = None
 
 
-class Unsubscribe(Inbound, kw_only=True, tag="unsubscribe"):
+class Unsubscribe(Inbound, frozen=True, kw_only=True, tag="unsubscribe"):
     """Follow a client no more, or (with `topics`) not these topics of it."""
 
     client_id: UUID | None = None
     topics: Annotated[list[Topic], Meta(min_length=1, max_length=len(TOPICS))] | None = None
 
 
-class Resume(Inbound, kw_only=True, tag="resume"):
-    """Send what came after `positions` (or after the server's bookmark: `"last"`) if nothing of it is missing, then live."""
+class Resume(Inbound, frozen=True, kw_only=True, tag="resume"):
+    """Send what came after `positions` (or after the server's bookmark.
+
+    `"last"`) if nothing of it is missing, then live.
+    """
 
     positions: Positions | Literal["last"]
     epoch: Annotated[str, Meta(max_length=64)] | None = None
 
 
-class Authenticate(Inbound, kw_only=True, tag="authenticate"):
+class Authenticate(Inbound, frozen=True, kw_only=True, tag="authenticate"):
     """Replace the connection's token before it expires; it must be the same user's."""
 
     token: Annotated[str, Meta(max_length=8192)]
 
 
-class RequestUpdate(Inbound, kw_only=True, tag="request_update"):
+class RequestUpdate(Inbound, frozen=True, kw_only=True, tag="request_update"):
     """Ask for a full `engagement_update` snapshot; an MSP's connection says of which client."""
 
     client_id: UUID | None = None
 
 
-class Acknowledge(Inbound, kw_only=True, tag="acknowledge"):
+class Acknowledge(Inbound, frozen=True, kw_only=True, tag="acknowledge"):
     """Say that this user has seen an alert."""
 
     alert_id: UUID
@@ -97,7 +106,10 @@ class _Reference(Struct):
 
 
 def decode(text: str | None, data: bytes | None, *, binary: bool = False) -> Message:
-    """Return the message of one frame: `text` or, for a msgpack connection (`binary`), `data`. Raise ProtocolError."""
+    """Return the message of one frame: `text` or, for a msgpack connection (`binary`), `data`.
+
+    Raise ProtocolError.
+    """
     if data is not None and not binary:
         raise ProtocolError(ErrorCode.BINARY_UNSUPPORTED, "This connection speaks JSON: send text frames.")
     raw = data if data is not None else (text or "").encode("utf-8", "surrogatepass")
@@ -109,7 +121,7 @@ def decode(text: str | None, data: bytes | None, *, binary: bool = False) -> Mes
     if data is None and _depth(raw) > MAX_DEPTH:
         raise ProtocolError(ErrorCode.TOO_DEEP, f"The frame nests deeper than {MAX_DEPTH} levels.")
     try:
-        return _MSGPACK.decode(raw) if data is not None else _JSON.decode(raw)
+        message: Message = _MSGPACK.decode(raw) if data is not None else _JSON.decode(raw)
     except msgspec.ValidationError as error:
         raise _invalid(error, raw, msgpack=data is not None) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
@@ -117,6 +129,7 @@ def decode(text: str | None, data: bytes | None, *, binary: bool = False) -> Mes
         raise ProtocolError(
             ErrorCode.INVALID_JSON, f'The frame is not {kind}. Send an object, such as {{"type": "ping"}}.'
         ) from None
+    return message
 
 
 def _invalid(error: msgspec.ValidationError, raw: bytes, *, msgpack: bool) -> ProtocolError:

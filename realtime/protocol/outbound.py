@@ -1,4 +1,7 @@
-"""Server → client frames (DESIGN §5). Event frames are built in `encoding`, from parts that are serialised once."""
+"""Server → client frames (DESIGN §5).
+
+Event frames are built in `encoding`, from parts that are serialised once.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ EventType = Literal["engagement_update", "interaction_update", "alert"]
 class Outbound(Struct, tag_field="type", kw_only=True, omit_defaults=True):
     """Any server frame; `ref` repeats the request's, where it had one."""
 
-    ref: Ref = None
+    ref: Ref | UnsetType = None
 
 
 class Connection(Outbound, kw_only=True, tag="connection", omit_defaults=False):
@@ -39,7 +42,10 @@ class Connection(Outbound, kw_only=True, tag="connection", omit_defaults=False):
 
 
 class EngagementUpdate(Outbound, kw_only=True, tag="engagement_update"):
-    """Changed (or, with `snapshot`, all) engagement figures of one client: data {departments, applications, agents}."""
+    """Changed (or, with `snapshot`, all) engagement figures of one client.
+
+    Data {departments, applications, agents}.
+    """
 
     client_id: str
     stream: str | None = None
@@ -51,7 +57,10 @@ class EngagementUpdate(Outbound, kw_only=True, tag="engagement_update"):
 
 
 class InteractionUpdate(Outbound, kw_only=True, tag="interaction_update"):
-    """Uses of one application or agent: data {app_id | agent_id, interaction_count, total_daily_interactions, …}."""
+    """Uses of one application or agent.
+
+    Data {app_id | agent_id, interaction_count, total_daily_interactions, …}.
+    """
 
     client_id: str
     stream: str
@@ -77,7 +86,10 @@ class Batch(Outbound, kw_only=True, tag="batch"):
 
 
 class Pong(Outbound, kw_only=True, tag="pong"):
-    """The answer to `ping`: its timestamp, the server's, and how far this connection's streams have been sent."""
+    """The answer to `ping`.
+
+    Its timestamp, the server's, and how far this connection's streams have been sent.
+    """
 
     timestamp: str | float | None = None
     server_time: str
@@ -102,7 +114,10 @@ class Unsubscribed(Outbound, kw_only=True, tag="unsubscribed"):
 
 
 class Resumed(Outbound, kw_only=True, tag="resumed", rename={"from_": "from"}):
-    """All events after `from`, up to `to`, follow: `count` of them, less those the connection's topics leave out."""
+    """All events after `from`, up to `to`, follow.
+
+    `count` of them, less those the connection's topics leave out.
+    """
 
     stream: str
     from_: int
@@ -111,7 +126,10 @@ class Resumed(Outbound, kw_only=True, tag="resumed", rename={"from_": "from"}):
 
 
 class Resync(Outbound, kw_only=True, tag="resync"):
-    """Events cannot be resumed: refetch over REST, then go on from `seq`. Reasons: epoch, retention, backlog, ahead, unknown."""
+    """Events cannot be resumed: refetch over REST, then go on from `seq`.
+
+    Reasons: epoch, retention, backlog, ahead, unknown.
+    """
 
     stream: str
     reason: Literal["epoch", "retention", "backlog", "ahead", "unknown", "slow"]
@@ -134,9 +152,12 @@ class Watcher(Struct, kw_only=True, omit_defaults=True):
 
 
 class Presence(Outbound, kw_only=True, tag="presence"):
-    """Who watches a client now: `watchers` where names may be seen, always the counts by side."""
+    """Who watches now: a client, or (`client_id` null) all clients of the MSP.
 
-    client_id: str
+    Counts by side; names where they may be seen.
+    """
+
+    client_id: str | None
     msp_watchers: int
     client_watchers: int
     watchers: list[Watcher] | UnsetType = UNSET

@@ -1,8 +1,12 @@
-"""Daphne, made to keep what the application promises. What each override mends is measured in PITFALLS.md ("Daphne").
+"""Daphne, made to keep what the application promises. What each override mends is measured in PITFALLS.md
+("Daphne").
 
-- Close codes 1008, 1012 and 1013, and close reasons, reach the client: autobahn refuses them as codes that an application may send.
-- A reader that stops reading stops its sender: without that, one stalled reader took the server from 76 to 1,057 MB.
-- SIGTERM drains: connections are handed over before they are closed, their rows are written, and no application is killed half-way.
+- Close codes 1008, 1012 and 1013, and close reasons, reach the client: autobahn refuses them as codes that an
+  application may send.
+- A reader that stops reading stops its sender: without that, one stalled reader took the server from 76 to
+  1,057 MB.
+- SIGTERM drains: connections are handed over before they are closed, their rows are written, and no
+  application is killed half-way.
 """
 
 from __future__ import annotations
@@ -29,7 +33,10 @@ REASON_BYTES = 123
 
 @implementer(IPushProducer)
 class SocketFlow:
-    """Tells the application whether the socket takes more. The transport pauses it at its high-water mark (64 KiB)."""
+    """Tells the application whether the socket takes more.
+
+    The transport pauses it at its high-water mark (64 KiB).
+    """
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -48,7 +55,7 @@ class SocketFlow:
         self.open.set()
 
 
-class WebSocketProtocol(DaphneProtocol):  # type: ignore[misc] - Daphne has no types
+class WebSocketProtocol(DaphneProtocol):
     """A socket with flow control and honest close codes."""
 
     flow: SocketFlow | None = None
@@ -75,7 +82,7 @@ class WebSocketProtocol(DaphneProtocol):  # type: ignore[misc] - Daphne has no t
             super().handle_reply(message)
 
 
-class Server(DaphneServer):  # type: ignore[misc]
+class Server(DaphneServer):
     """Daphne's server with our protocol, back-pressure and a drain."""
 
     drain_seconds: float | None = None
@@ -98,7 +105,7 @@ class Server(DaphneServer):  # type: ignore[misc]
 
     def _interrupt(self, *_: object) -> None:
         self._interrupted = True
-        reactor.callFromThread(reactor.stop)
+        reactor.callFromThread(reactor.stop)  # type: ignore[misc]
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Pass a message on to the socket; wait while the socket does not take more."""

@@ -19,8 +19,9 @@ class Command(BaseCommand):
     """Delete old events and old rows of the watch log."""
 
     help = (
-        "Delete events older than REALTIME_RETENTION_HOURS, in batches that hold no lock for long, and closed connections older "
-        "than REALTIME_WATCH_LOG_DAYS. Run it daily. A client that was away for longer refetches instead of resuming."
+        "Delete events older than REALTIME_RETENTION_HOURS, in batches that hold no lock for long, and closed "
+        "connections older than REALTIME_WATCH_LOG_DAYS. Run it daily. A client that was away for longer refetches "
+        "instead of resuming."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,10 @@ RESTART_PAUSE_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    """Serve pages, API and sockets with our Daphne: back-pressure, honest close codes, and a drain on SIGTERM."""
+    """Serve pages, API and sockets with our Daphne.
+
+    Back-pressure, honest close codes, and a drain on SIGTERM.
+    """
 
     help = (
         "Serve pages, API and sockets. SIGTERM hands live connections over before the process stops "
@@ -40,7 +43,10 @@ class Command(BaseCommand):
             "--processes",
             type=int,
             default=1,
-            help="server processes that share the port (default: %(default)s). More than one wants REDIS_URL and PostgreSQL.",
+            help=(
+                "server processes that share the port (default: %(default)s); "
+                "more than one wants REDIS_URL and PostgreSQL"
+            ),
         )
         parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
 
@@ -80,7 +86,10 @@ class Command(BaseCommand):
         Server(application=get_default_application(), endpoints=endpoints, verbosity=1).run()
 
     def _supervise(self, listening: socket.socket, count: int) -> None:
-        """Keep `count` children serving the one listening socket; pass SIGTERM and SIGINT on and wait for them."""
+        """Keep `count` children serving the one listening socket.
+
+        Pass SIGTERM and SIGINT on and wait for them.
+        """
         os.set_inheritable(listening.fileno(), True)
         command = [sys.executable, sys.argv[0], "serve", "--fd", str(listening.fileno())]
         stopping: list[int] = []

@@ -1,0 +1,152 @@
+# Everything a developer types. `make` alone lists it. Needs make and Python 3.11 or newer; the rest goes into .venv.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet install --require-hashes
+TEMPLATES := find templates engagement realtime -name '*.html' -print0
+FRONTEND_MODULES := frontend/node_modules/.package-lock.json
+
+export HOST ?= 127.0.0.1
+export PORT ?= 8000
+export TRAFFIC ?= 1
+
+.PHONY: help
+help: ## List the commands
+	@echo "make <command>:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- The environment. A stamp file says which lock file is installed, so that a second run takes no time.
+
+$(PYTHON):
+	@scripts/make_venv.sh $(VENV)
+
+$(VENV)/installed: requirements.lock | $(PYTHON)
+	@echo "Installing what the portal runs on …"
+	@$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock | $(PYTHON)
+	@echo "Installing what tests and tools need …"
+	@$(PIP) -r requirements-dev.lock
+	@touch $@ $(VENV)/installed
+
+$(FRONTEND_MODULES): frontend/package-lock.json
+	@cd frontend && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: install install-dev
+install: $(VENV)/installed ## Make .venv with what the portal runs on
+	@:
+install-dev: $(VENV)/installed-dev ## Make .venv with what tests and tools need as well
+	@:
+
+# --- The portal
+
+.PHONY: run
+run: install ## Start the portal with demo data and traffic (HOST=127.0.0.1 PORT=8000 TRAFFIC=1)
+	@exec $(PYTHON) scripts/run.py
+
+# --- Tests
+
+.PHONY: test test-fast test-sqlite test-postgres test-frontend
+test: install-dev ## Run every test: on SQLite, on PostgreSQL with Redis, and the front end's
+	@$(MAKE) --keep-going test-sqlite test-postgres test-frontend
+
+test-fast: install-dev ## Run the quick tests only, on SQLite
+	@$(PYTHON) -m pytest --backend sqlite -m "not slow and not browser"
+
+test-sqlite: install-dev
+	@echo "== Tests on SQLite and the in-memory channel layer"
+	@$(PYTHON) -m pytest --backend sqlite
+
+test-postgres: install-dev
+	@echo "== Tests on PostgreSQL and Redis"
+	@$(PYTHON) -m pytest --backend postgres
+
+test-frontend:
+	@scripts/with_node.sh "the front end's tests" $(MAKE) run-frontend-tests
+
+.PHONY: run-frontend-tests
+run-frontend-tests: $(FRONTEND_MODULES)
+	@echo "== Tests of the front end"
+	@cd frontend && npm test
+
+# --- Checks, each of which runs even where another one fails
+
+CHECKS := check-format check-lint check-types check-imports check-templates check-django check-migrations check-locks \
+	check-frontend
+
+.PHONY: check $(CHECKS)
+check: install-dev ## Check format, lint, types, import contracts, templates, settings, migrations, locks, built files
+	@$(MAKE) --keep-going $(CHECKS)
+
+check-format:
+	@$(BIN)/ruff format --check . || { echo "Not formatted: run \`make format\`."; exit 1; }
+
+check-lint:
+	@$(BIN)/ruff check --output-format concise .
+
+check-types:
+	@$(BIN)/mypy
+
+check-imports:
+	@$(BIN)/lint-imports --no-logo
+
+check-templates:
+	@$(TEMPLATES) | xargs -0 -r $(BIN)/djade --target-version 5.2 --check
+
+check-django:
+	@$(PYTHON) manage.py check --fail-level WARNING
+
+check-migrations:
+	@$(PYTHON) manage.py makemigrations --check --dry-run
+
+check-locks:
+	@$(PYTHON) scripts/check_locks.py
+
+check-frontend:
+	@scripts/with_node.sh "the check of the built front end" $(MAKE) compare-frontend
+
+.PHONY: compare-frontend
+compare-frontend: $(FRONTEND_MODULES)
+	@scripts/compare_frontend.sh
+
+.PHONY: format
+format: install-dev ## Format the code and repair what can be repaired
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(TEMPLATES) | xargs -0 -r $(BIN)/djade --target-version 5.2 || true  # fails where it changed something
+
+# --- Measuring and breaking
+
+.PHONY: bench chaos
+bench: install-dev ## Measure fan-out, latency, ingest and memory
+	@$(PYTHON) -m benchmarks
+
+chaos: install-dev ## Break servers under load and count what was lost
+	@$(PYTHON) -m benchmarks.chaos
+
+# --- Upkeep
+
+.PHONY: frontend lock clean
+frontend: $(FRONTEND_MODULES) ## Build frontend/ into realtime/static/realtime/ (needs Node)
+	@cd frontend && npm run build
+
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+lock: ## Pin requirements*.txt anew into requirements*.lock (UPGRADE=1: at the newest versions)
+	@test -x $(BIN)/uv || $(MAKE) install-dev
+	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements.txt --output-file requirements.lock
+	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.txt --constraint requirements.lock \
+		--output-file requirements-dev.lock
+
+clean: ## Remove .venv, the demo database and everything else that was made here
+	@rm -rf $(VENV) frontend/node_modules staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -f db.sqlite3 db.sqlite3-wal db.sqlite3-shm
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,86 @@
+"""`drain`: hand connections over before a stop."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.core.management.base import BaseCommand, CommandError
+
+from realtime import conf
+from realtime.models import LiveConnection, ServerProcess
+from realtime.protocol import groups
+
+POLL_SECONDS = 0.2
+
+
+class Command(BaseCommand):
+    """Ask server processes to hand their connections over and stop."""
+
+    help = (
+        "Ask server processes to take no new connections, close theirs evenly over REALTIME_DRAIN_SECONDS with a "
+        "hint when to reconnect, and stop. Clients resume elsewhere and lose nothing. With Redis the request "
+        "arrives at once, without it within a heartbeat. A supervisor (systemd, `serve --processes`) starts the "
+        "process again."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Define the options."""
+        parser.add_argument(
+            "process", nargs="?", help="id, pid or host:pid of one process; without: all live ones"
+        )
+        parser.add_argument("--list", action="store_true", help="only list the live processes")
+        parser.add_argument(
+            "--no-wait", action="store_true", help="return at once instead of when they have stopped"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Drain."""
+        live = list(ServerProcess.objects.live())
+        if options["list"]:
+            for process in live:
+                self.stdout.write(f"{process.pk}  {process}  {_connections(process)} connection(s)")
+            return
+        chosen = (
+            [process for process in live if _is(process, options["process"])] if options["process"] else live
+        )
+        if not chosen:
+            known = ", ".join(str(process) for process in live) or "none"
+            raise CommandError(f"No such live server process. Live: {known}.")
+        ServerProcess.objects.filter(pk__in=[process.pk for process in chosen]).update(draining=True)
+        for process in chosen:
+            self._announce(process)
+            self.stdout.write(f"{process}: asked to hand over {_connections(process)} connection(s).")
+        if not options["no_wait"]:
+            self._wait([process.pk for process in chosen])
+
+    def _announce(self, process: ServerProcess) -> None:
+        message = {"type": "control.drain", "process": str(process.pk)}
+        try:
+            async_to_sync(get_channel_layer().group_send)(groups.CONTROL, message)
+        except Exception as error:
+            self.stderr.write(
+                f"Channel layer not reached ({error}): the process hears of it with its next heartbeat."
+            )
+
+    def _wait(self, ids: list[UUID]) -> None:
+        settings = conf.current()
+        deadline = time.monotonic() + settings.drain_seconds + settings.heartbeat + settings.heartbeat_expiry
+        while remaining := list(ServerProcess.objects.live().filter(pk__in=ids)):
+            if time.monotonic() > deadline:
+                names = ", ".join(str(process) for process in remaining)
+                raise CommandError(f"Still running: {names}. Look at its log, or stop it by its pid.")
+            time.sleep(POLL_SECONDS)
+        self.stdout.write("Drained.")
+
+
+def _is(process: ServerProcess, name: str) -> bool:
+    return name in {str(process.pk), str(process.pid), str(process)}
+
+
+def _connections(process: ServerProcess) -> int:
+    return LiveConnection.objects.filter(process=process, closed_at=None).count()

@@ -1,0 +1,83 @@
+"""Fixtures for every test: the test database, real portal servers on it, and a real browser."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connection, connections
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.servers import PortalServer
+from tests.servers.chromium import FLAGS, find_chromium
+from tests.servers.portal import Kind
+
+StartPortal = Callable[..., PortalServer]
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Leave the test database to the end of its server or folder: a pooled connection may still hold it."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """Keep SQLite's test database in a file: server threads and processes have to share it."""
+    default = connections["default"].settings_dict
+    if connections["default"].vendor == "sqlite":
+        default["TEST"]["NAME"] = f"{default['NAME']}.test"
+
+
+def database_url_of_tests() -> str:
+    """Return the DATABASE_URL of the database that the tests run in, for a process of its own."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture
+def portal_server(transactional_db: None) -> Iterator[StartPortal]:
+    """Start real portal servers on the test database: `portal_server(server="uvicorn", env={"DEBUG": "false"})`.
+
+    Each is a process of its own, ready when returned and stopped at the end of the test. With `--backend sqlite` its
+    channel layer is its own, too: between processes only the rows are shared.
+    """
+
+    def start(
+        server: Kind = "daphne", env: Mapping[str, str] | None = None, processes: int = 1
+    ) -> PortalServer:
+        portal = PortalServer(
+            database_url=database_url_of_tests(),
+            redis_url=os.environ["REDIS_URL"],
+            kind=server,
+            processes=processes,
+            environment={"REALTIME_DRAIN_SECONDS": "1", **(env or {})},
+        )
+        stack.callback(portal.close)
+        stack.callback(lambda: print(f"--- log of {portal.url} ({server})\n{portal.log_text()}"))
+        return portal.start()
+
+    with ExitStack() as stack:
+        yield start
+
+
+@pytest.fixture
+def chromium(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    """Start a real, headless Chromium with an empty profile.
+
+    Playwright's sync API keeps a loop running in the test's thread, in which Django would refuse ORM calls.
+    """
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as playwright:
+        program = find_chromium(playwright)
+        if program is None:
+            without = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            without(
+                "No Chromium: install the package chromium, or run .venv/bin/playwright install chromium."
+            )
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,0 +1,81 @@
+"""The pytest plugin that gives the test run its database and channel layer, before Django reads its settings.
+
+`--backend sqlite` (the default) runs on an SQLite file and the in-memory channel layer; `--backend postgres` on a
+real PostgreSQL and a real Redis or Valkey, started here and stopped with the run. pytest loads it with
+`-p tests.services` (pyproject.toml), since pytest-django reads the settings before any conftest.py. A server that
+cannot start ends the run.
+"""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Generator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers import PostgresServer, RedisServer, ServerError
+
+BACKENDS = ("sqlite", "postgres")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --backend."""
+    parser.addoption(
+        "--backend",
+        choices=BACKENDS,
+        default=os.environ.get("PORTAL_TEST_BACKEND", "sqlite"),
+        help="sqlite: SQLite file and in-memory layer (default). postgres: real PostgreSQL and real Redis or Valkey. "
+        "PORTAL_TEST_BACKEND sets it too.",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Start what the backend needs and name it in the environment; a wrapper, so ahead of pytest-django."""
+    options = early_config.known_args_namespace
+    if options.backend not in BACKENDS:
+        raise pytest.UsageError(
+            f"PORTAL_TEST_BACKEND must be one of {', '.join(BACKENDS)}, not {options.backend!r}."
+        )
+    if not (options.help or options.version):
+        # An end by `kill` or by CI's time limit stops the servers too, as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        services = ExitStack()
+        early_config.add_cleanup(services.close)
+        try:
+            os.environ |= start_services(options.backend, services)
+        except ServerError as error:
+            raise pytest.UsageError(str(error)) from None
+    return (yield)
+
+
+def start_services(backend: str, services: ExitStack) -> dict[str, str]:
+    """Start the backend's servers, to be stopped with `services`; return the settings that lead to them.
+
+    They are written out in full, since the developer's `.env` fills in what is missing.
+    """
+    if backend == "postgres":
+        postgres = services.enter_context(PostgresServer(durable=False))
+        redis = services.enter_context(RedisServer())
+        return {"DEBUG": "true", "DATABASE_URL": postgres.url, "REDIS_URL": redis.url}
+    folder = Path(tempfile.mkdtemp(prefix="portal-sqlite-"))
+    services.callback(shutil.rmtree, folder, ignore_errors=True)
+    return {"DEBUG": "true", "DATABASE_URL": f"sqlite:///{folder / 'portal.sqlite3'}", "REDIS_URL": ""}
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say in the first lines what this run runs on."""
+    return f"backend: {config.option.backend}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked `postgres` where the run has no PostgreSQL."""
+    if config.option.backend == "postgres":
+        return
+    left_out = [item for item in items if item.get_closest_marker("postgres")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
