@@ -58,17 +58,14 @@ def formatter(style: str) -> logging.Formatter:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    last: list[Any] = [structlog.processors.format_exc_info] if style == "json" else []
+    renderer: Any = structlog.processors.JSONRenderer()
+    if style != "json":
+        renderer = structlog.dev.ConsoleRenderer(colors=False)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *last,
+            structlog.processors.format_exc_info,  # before scrubbing: a traceback is text like any other
             _scrub_values,
             renderer,
         ],

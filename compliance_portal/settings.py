@@ -115,6 +115,9 @@ def database(url: str) -> dict[str, Any]:
             },
         )
         options.setdefault("connect_timeout", 5)
+        config["CONN_HEALTH_CHECKS"] = (
+            True  # after a restart of PostgreSQL each pooled connection would fail once
+        )
     return config
 
 
@@ -234,6 +237,10 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "django.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "daphne": {"level": "WARNING"},
+        # uvicorn has handlers of its own and writes whole URLs: its lines go through ours, which scrub them.
+        "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "psycopg.pool": {"level": "ERROR"},
         "axes": {"level": "WARNING"},
     },
 }

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from engagement.models import User
 from realtime.models import Bookmark
 
 Key = tuple[UUID, str]
@@ -30,12 +31,13 @@ def move(reached: Mapping[Key, int], epoch: str) -> None:
         (mark.user_id, mark.stream): mark
         for mark in Bookmark.objects.filter(user_id__in=users, stream__in=streams, epoch=epoch)
     }
+    alive = set(User.objects.filter(pk__in=users).values_list("pk", flat=True))
     moved = [
         Bookmark(user_id=user, stream=stream, position=position, epoch=epoch, moved_at=timezone.now())
         for (user, stream), position in sorted(
             reached.items(), key=lambda item: (str(item[0][0]), item[0][1])
         )
-        if (user, stream) not in known or known[user, stream].position < position
+        if user in alive and ((user, stream) not in known or known[user, stream].position < position)
     ]
     Bookmark.objects.bulk_create(
         moved,

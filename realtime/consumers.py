@@ -80,8 +80,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _open(self) -> bool:
         """Accept the socket and go live, or accept it, say why not, and close it."""
         try:
-            self.parameters = credentials.query(self.scope)
             self.encoding = choose(self.scope.get("subprotocols", ()))
+            self.parameters = self._query()
             connection, positions = await self._handshake()
         except Closed as refusal:
             metrics.refused.labels(refusal.code).inc()
@@ -115,6 +115,14 @@ class StreamConsumer(AsyncWebsocketConsumer):
         connection.start()
         connection.wake()
         return True
+
+    def _query(self) -> dict[str, str]:
+        try:
+            return credentials.query(self.scope)
+        except ValueError:
+            raise Closed(
+                CloseCode.POLICY, ErrorCode.INVALID_PARAMETER, "Too many parameters in the query."
+            ) from None
 
     async def _handshake(self) -> tuple[Connection, requests.Cursor | None]:
         hub = hubs.current()

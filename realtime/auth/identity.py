@@ -96,7 +96,7 @@ def _by_token(raw: str) -> Identity:
         raise _bad_token(raw) from None
     try:
         user = authentication.get_user(token)
-    except InvalidToken:
+    except (InvalidToken, ValidationError):  # ValidationError: the id it names is no UUID
         raise Refused(ErrorCode.INVALID_TOKEN, "The token names no user: sign in again.") from None
     except AuthenticationFailed as error:
         if isinstance(error.detail, dict) and error.detail.get("code") == "user_inactive":

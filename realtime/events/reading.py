@@ -140,7 +140,8 @@ def sweep(after: int) -> Swept:
             control = True
             continue
         found[groups.client(client_id)] = max(found.get(groups.client(client_id), 0), client_head)
-        found[groups.msp(msp_id)] = max(found.get(groups.msp(msp_id), 0), msp_head)
+        if msp_id is not None:  # None: the client was gone when the event was recorded
+            found[groups.msp(msp_id)] = max(found.get(groups.msp(msp_id), 0), msp_head)
     access = (
         new.filter(type=rendering.ACCESS).order_by("position").values_list("data", flat=True)
         if control

@@ -215,20 +215,20 @@ class Connection:
 
     async def _send_run(self, following: Following, run: Sequence[StreamEvent]) -> None:
         above = conf.current().compress_above
-        wanted = (
-            run if following.selection.is_everything else [e for e in run if following.selection.admits(e)]
-        )
+        admits = following.selection.admits
         if self.batches:
+            wanted = run if following.selection.is_everything else [event for event in run if admits(event)]
             following.cursor = run[-1].seq
             if wanted:
                 await self._send_events(batch_frame(wanted, self.encoding, above), len(wanted))
             return
-        for event in wanted:
-            if following.held or following.resync is not None:
-                return
-            following.cursor = event.seq
-            await self._send_events(event.frame(self.encoding, above), 1)
-        following.cursor = run[-1].seq
+        reached = following.cursor
+        for event in run:
+            if following.cursor != reached or following.held or following.resync is not None:
+                return  # a resume has moved it meanwhile
+            following.cursor = reached = event.seq
+            if admits(event):
+                await self._send_events(event.frame(self.encoding, above), 1)
 
     async def _send_events(self, wire: Wire, count: int) -> None:
         await self._send_wire(wire)
@@ -241,10 +241,13 @@ class Connection:
         if following.fell_behind_at is None:
             following.fell_behind_at = time.monotonic()
             metrics.catch_ups.inc()
-        run = await self.hub.pages.after(following.tail.stream, following.cursor)
+        cursor = following.cursor
+        run = await self.hub.pages.after(following.tail.stream, cursor)
         if following.held:
             return False
-        if not run or run[0].seq != following.cursor + 1:
+        if following.cursor != cursor:
+            return True
+        if not run or run[0].seq != cursor + 1:
             following.resync = "retention"
             return True
         await self._send_run(following, run)

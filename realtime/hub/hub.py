@@ -464,7 +464,11 @@ class Hub:
                 await self._repair(tail, "sweep")
         for data in swept.access:
             self._access_changed(data)
-        self._swept = swept.position
+        # What is still behind (the database went away, another repair was under way, its head was just being
+        # read) is looked for again.
+        tails = [(self.tails.get(stream), head) for stream, head in swept.heads.items()]
+        if all(tail is None or tail.head >= head for tail, head in tails):
+            self._swept = swept.position
         if self._channel is not None:
             for group in {groups.CONTROL, *self.tails} - self._joined:
                 await self._join(group)

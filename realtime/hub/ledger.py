@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
-from django.db import Error
+from django.db import Error, IntegrityError
 from django.db.models import F
 from django.utils import timezone
 
@@ -163,7 +163,10 @@ class Ledger:
             gone.delete()
         self._store_selected(selected)
         if reached:
-            bookmarks.move(reached, self.epoch)
+            try:
+                bookmarks.move(reached, self.epoch)
+            except IntegrityError as error:  # a user deleted between two queries must not stop everybody's
+                log.warning("bookmarks not moved", count=len(reached), error=str(error).strip())
 
     @staticmethod
     def _store_selected(selected: dict[tuple[UUID, UUID], bool]) -> None:

@@ -5,6 +5,7 @@ Whether their access still holds, their tokens' end, and who cannot keep up.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -35,9 +36,9 @@ class Watch:
 
     async def recheck(self, users: set[str], clients: set[str], sessions: set[str]) -> None:
         """Ask again for every connection that a change of access may touch."""
-        for connection in list(self._hub.connections.values()):
-            if self._touched(connection, users, clients, sessions):
-                await self._recheck(connection)
+        connections = list(self._hub.connections.values())
+        touched = [each for each in connections if self._touched(each, users, clients, sessions)]
+        await asyncio.gather(*(self._recheck(connection) for connection in touched))
 
     def _touched(
         self, connection: Connection, users: set[str], clients: set[str], sessions: set[str]
@@ -73,7 +74,8 @@ class Watch:
                 self._revoke(connection, "This client is not yours to see any more.")
                 return
             self._hub.unfollow(connection, stream)
-            await connection.send(outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[]))
+            gone = outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[])
+            self._hub.spawn(connection.send(gone))
         connection.identity = identity
 
     @staticmethod

@@ -100,6 +100,8 @@ class Server(DaphneServer):
 
     def _on_running(self) -> None:
         self.ws_factory.protocol = WebSocketProtocol
+        # Say 1007 (no UTF-8) and 1009 (too big) in a close frame, instead of dropping TCP.
+        self.ws_factory.setProtocolOptions(failByDrop=False)
         if self.signal_handlers:
             signal.signal(signal.SIGINT, self._interrupt)
 

@@ -120,41 +120,50 @@ class Watcher:
     def run(self) -> None:
         """Watch until `wanted.count` events were shown."""
         while not self._enough():
+            socket = self._open()
+            if socket is None:
+                continue
             try:
-                self._connection()
+                with socket:
+                    self._follow(socket)
             except ConnectionClosed as closed:
                 self._reconnect(self._why(closed))
             except _Silent:
                 self._reconnect("The server does not answer")
-            except (OSError, TimeoutError, InvalidHandshake, InvalidURI, Unreachable) as error:
-                if not self._was_connected:
-                    raise WatchError(
-                        f"No WebSocket opens at {self.portal.url}: {_first_line(error)}"
-                    ) from error
-                self._reconnect(f"No connection ({_first_line(error)})")
+            except Unreachable as error:  # when the token was to be renewed
+                self._reconnect(str(error))
 
-    def _connection(self) -> None:
+    def _open(self) -> ClientConnection | None:
+        """Return an open connection; None after a pause, where it failed and another attempt makes sense."""
+        try:
+            if self._token_refused or self._expiring() <= 0:
+                self.tokens = self.portal.renew(self.tokens)
+            self._last_error, self._pause, self._token_refused = {}, None, False
+            return connect(
+                self.portal.socket_url + self.wanted.path,
+                subprotocols=[Subprotocol(PROTOCOL), Subprotocol(f"bearer.{self.tokens.access}")],
+                open_timeout=self.timing.opening,
+                close_timeout=1,
+                ping_interval=None,  # we ping in the protocol of the portal
+                max_size=MAX_FRAME_BYTES,
+            )
+        except (OSError, InvalidHandshake, InvalidURI, Unreachable) as error:
+            if not self._was_connected:
+                raise WatchError(f"No WebSocket opens at {self.portal.url}: {_first_line(error)}") from error
+            self._reconnect(f"No connection ({_first_line(error)})")
+            return None
+
+    def _follow(self, socket: ClientConnection) -> None:
         """Follow over one connection, until it ends with an exception or enough was shown."""
-        if self._token_refused or self._expiring() <= 0:
-            self.tokens = self.portal.renew(self.tokens)
-        self._last_error, self._pause, self._token_refused = {}, None, False
-        with connect(
-            self.portal.socket_url + self.wanted.path,
-            subprotocols=[Subprotocol(PROTOCOL), Subprotocol(f"bearer.{self.tokens.access}")],
-            open_timeout=self.timing.opening,
-            close_timeout=1,
-            ping_interval=None,  # we ping in the protocol of the portal
-            max_size=MAX_FRAME_BYTES,
-        ) as socket:
-            heartbeat = _Heartbeat(self.timing)
-            while not self._enough():
-                self._chores(socket, heartbeat)
-                try:
-                    text = socket.recv(timeout=max(0.0, min(heartbeat.due(), self._expiring())))
-                except TimeoutError:
-                    continue
-                heartbeat.heard()
-                self._receive(json.loads(text), socket, heartbeat)
+        heartbeat = _Heartbeat(self.timing)
+        while not self._enough():
+            self._chores(socket, heartbeat)
+            try:
+                text = socket.recv(timeout=max(0.0, min(heartbeat.due(), self._expiring())))
+            except TimeoutError:
+                continue
+            heartbeat.heard()
+            self._receive(json.loads(text), socket, heartbeat)
 
     def _chores(self, socket: ClientConnection, heartbeat: _Heartbeat) -> None:
         if self._expiring() <= 0:
