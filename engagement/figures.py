@@ -2,11 +2,15 @@
 
 Rules that all of them share:
 
-- Days are UTC days. *The window* is the last seven of them, today included; *the window before* is the seven before.
-- A trend is the change from the window before to the window, in percent, rounded to one decimal; None where the window
+- Days are UTC days. *The window* is the last seven of them, today included; *the window before* is the seven
+before.
+- A trend is the change from the window before to the window, in percent, rounded to one decimal; None where
+the window
   before was empty, since nothing can be compared with nothing.
-- *Active users* of a window are those of its busiest day: daily counts cannot be added up, as the same people return.
-- Ids are text, rows are sorted by name, and `ids` restricts the answer to some subjects (None: all of the client's).
+- *Active users* of a window are those of its busiest day: daily counts cannot be added up, as the same people
+return.
+- Ids are text, rows are sorted by name, and `ids` restricts the answer to some subjects (None: all of the
+client's).
 
 Each function reads in a number of queries that does not depend on the number of rows.
 """
@@ -74,7 +78,8 @@ def change_in_percent(now: int, before: int) -> float | None:
 def departments(client_id: UUID | str, ids: Ids = None, today: date | None = None) -> list[dict[str, Any]]:
     """Return a row for each department. Two queries.
 
-    `{department_id, department, interactions, active_users, pct_change_vs_prev_7d}`; `interactions` of the window.
+    `{department_id, department, interactions, active_users, pct_change_vs_prev_7d}`; `interactions` of the
+    window.
     """
     windows = _windows(client_id, "department_id", ids, today)
     rows = []
@@ -95,8 +100,9 @@ def departments(client_id: UUID | str, ids: Ids = None, today: date | None = Non
 def applications(client_id: UUID | str, ids: Ids = None, today: date | None = None) -> list[dict[str, Any]]:
     """Return a row for each application. Two queries.
 
-    `{app_id, application, vendor, icon, status, active_users, interactions_per_day, trend_pct_7d, utilization,
-    recommendation}`. `utilization` follows from `interactions_per_day`: High from 50, Medium from 10, else Low.
+    `{app_id, application, vendor, icon, status, active_users, interactions_per_day, trend_pct_7d,
+    utilization, recommendation}`. `utilization` follows from `interactions_per_day`: High from 50, Medium
+    from 10, else Low.
     """
     windows = _windows(client_id, "application_id", ids, today)
     rows = []
@@ -123,10 +129,9 @@ def agents(client_id: UUID | str, ids: Ids = None, today: date | None = None) ->
     """Return a row for each agent. Four queries.
 
     `{agent_id, agent, vendor, icon, deployed, avg_prompts_per_day, flagged_actions, trend_pct_7d, status,
-    last_activity_iso, associated_apps}`.
-    `flagged_actions` are those of the window; `status` is Dormant without interactions in the window, Rising where they grew by
-    10 % or from nothing, else Stable; `last_activity_iso` is the last there ever was, None if none; `associated_apps`
-    are names.
+    last_activity_iso, associated_apps}`. `flagged_actions` are those of the window; `status` is Dormant
+    without interactions in the window, Rising where they grew by 10 % or from nothing, else Stable;
+    `last_activity_iso` is the last there ever was, None if none; `associated_apps` are names.
     """
     windows = _windows(client_id, "agent_id", ids, today)
     last_activity = dict(
@@ -165,8 +170,9 @@ def utilization(window: Windowed) -> Utilization:
 def recommendation(status: str, window: Windowed) -> str:
     """Return what to do about an application, the most pressing first.
 
-    Flagged uses above 5 % come first; then what is used without permission: to decide on if people rely on it (Medium or
-    more), to block if not; then what is permitted and not used, and what grows beyond 10 % at High utilization.
+    Flagged uses above 5 % come first; then what is used without permission: to decide on if people rely on it
+    (Medium or more), to block if not; then what is permitted and not used, and what grows beyond 10 % at High
+    utilization.
     """
     used = utilization(window)
     if window.flagged > window.interactions * FLAGGED_SHARE:
@@ -194,10 +200,10 @@ def momentum(window: Windowed) -> Momentum:
 def productivity(client_id: UUID | str, today: date | None = None) -> dict[str, Any]:
     """Return how intensely a client's people use AI: one query.
 
-    `{interactions, interactions_per_active_user, pct_change_vs_prev_7d, series}`: `interactions` of the window;
-    `interactions_per_active_user` is per person and day they were active, rounded to one decimal, None where nobody was;
-    `pct_change_vs_prev_7d` compares it with the window before; `series` has the window's days, oldest first:
-    `{day, interactions, active_users, flagged}`.
+    `{interactions, interactions_per_active_user, pct_change_vs_prev_7d, series}`: `interactions` of the
+    window; `interactions_per_active_user` is per person and day they were active, rounded to one decimal,
+    None where nobody was; `pct_change_vs_prev_7d` compares it with the window before; `series` has the
+    window's days, oldest first: `{day, interactions, active_users, flagged}`.
     """
     today = today or _today()
     days = _days(client_id, today)
@@ -214,8 +220,8 @@ def productivity(client_id: UUID | str, today: date | None = None) -> dict[str, 
 def totals(client_id: UUID | str, today: date | None = None) -> dict[str, Any]:
     """Return a client's sums: two queries.
 
-    `{interactions_today, active_users_today, interactions_7d, flagged_7d, pct_change_vs_prev_7d, open_alerts}`, the last by
-    severity.
+    `{interactions_today, active_users_today, interactions_7d, flagged_7d, pct_change_vs_prev_7d,
+    open_alerts}`, the last by severity.
     """
     days = _days(client_id, today or _today())
     window, before = days[WINDOW:], days[:WINDOW]
@@ -248,15 +254,17 @@ def daily_totals(
 ) -> dict[UUID, int]:
     """Return the number of uses of each of these applications and agents on a UTC day (None: today); 0 where none.
 
-    Counted from the interactions themselves, so right also where they were saved one by one: at most one query for the
-    applications and one for the agents, each answered from an index alone.
+    Counted from the interactions themselves, so right also where they were saved one by one: at most one
+    query for the applications and one for the agents, each answered from an index alone.
     """
     start, end = bounds(day or _today())
     counted: dict[UUID, int] = {}
     for kind, ids in (("application_id", application_ids), ("agent_id", agent_ids)):
         if ids:
             counted |= dict.fromkeys(ids, 0) | dict(
-                Interaction.objects.filter(**{f"{kind}__in": ids}, occurred_at__gte=start, occurred_at__lt=end)
+                Interaction.objects.filter(
+                    **{f"{kind}__in": ids}, occurred_at__gte=start, occurred_at__lt=end
+                )
                 .order_by()
                 .values_list(kind)
                 .annotate(Sum("count"))
@@ -267,8 +275,8 @@ def daily_totals(
 def clients_overview(viewer: User | AnonymousUser, today: date | None = None) -> list[dict[str, Any]]:
     """Return a row for each client that `viewer` sees, by name: three queries for any number of clients.
 
-    `{client_id, client, msp_id, msp, status, interactions_today, active_users, open_alerts, open_alerts_total}`:
-    `active_users` of today; `open_alerts` by severity, `{low, medium, high, critical}`.
+    `{client_id, client, msp_id, msp, status, interactions_today, active_users, open_alerts,
+    open_alerts_total}`: `active_users` of today; `open_alerts` by severity, `{low, medium, high, critical}`.
     """
     clients = list(Client.objects.visible_to(viewer).select_related("msp").order_by("name", "pk"))
     days = {
@@ -336,15 +344,18 @@ def _days(client_id: UUID | str, today: date) -> list[dict[str, Any]]:
     first = today - timedelta(days=2 * WINDOW - 1)
     found = {
         row["day"]: row
-        for row in _sums(Engagement.objects.filter(client_id=client_id, day__gte=first, day__lte=today), "day")
+        for row in _sums(
+            Engagement.objects.filter(client_id=client_id, day__gte=first, day__lte=today), "day"
+        )
     }
     days = [first + timedelta(days=offset) for offset in range(2 * WINDOW)]
     return [{"day": day.isoformat(), **_day(found.get(day))} for day in days]
 
 
-def _sums(rollups: QuerySet[Engagement], by: str) -> QuerySet[Engagement, dict[str, Any]]:
+def _sums(rollups: QuerySet[Engagement], by: str) -> Iterable[dict[str, Any]]:
+    """Return what was used, flagged, and by how many people, for each value of the column `by`: one query."""
     of_department = Q(department__isnull=False)
-    return (
+    sums: Iterable[dict[str, Any]] = (
         rollups.order_by()
         .values(by)
         .annotate(
@@ -355,13 +366,14 @@ def _sums(rollups: QuerySet[Engagement], by: str) -> QuerySet[Engagement, dict[s
             most_people=Max("active_users", filter=~of_department, default=0),
         )
     )
+    return sums
 
 
 def _day(row: dict[str, Any] | None) -> dict[str, int]:
     """Return a day of a client as a whole.
 
-    Active users are the sum over departments, a person being of one; or those of the application or agent with the most, where
-    that is more: not every interaction names a department.
+    Active users are the sum over departments, a person being of one; or those of the application or agent
+    with the most, where that is more: not every interaction names a department.
     """
     if row is None:
         return {"interactions": 0, "active_users": 0, "flagged": 0}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from engagement.models import Alert
 
 
 def alert_payload(
@@ -18,8 +21,9 @@ def alert_payload(
 ) -> dict[str, Any]:
     """Return an alert as the portal's API speaks of it; `app` is the application's or the agent's name (SEED.md).
 
-    `values` are the columns of an `Alert` by attribute name (`application_id`, not `application`); ids and times may be text
-    already. `assignee` and `acknowledged_by` are usernames. Ids come out as text, times as ISO 8601 in UTC, ending in Z.
+    `values` are the columns of an `Alert` by attribute name (`application_id`, not `application`); ids and
+    times may be text already. `assignee` and `acknowledged_by` are usernames. Ids come out as text, times as
+    ISO 8601 in UTC, ending in Z.
     """
     return {
         "id": text(values["id"]),
@@ -42,6 +46,17 @@ def alert_payload(
         "created_at": text(values["created_at"]),
         "updated_at": text(values["updated_at"]),
     }
+
+
+def payload_of(alert: Alert) -> dict[str, Any]:
+    """Return the payload of an alert whose application, agent, assignee and acknowledger are loaded."""
+    return alert_payload(
+        alert.__dict__,
+        application_name=alert.application.name if alert.application else None,
+        agent_name=alert.agent.name if alert.agent else None,
+        assignee=alert.assignee.username if alert.assignee else None,
+        acknowledged_by=alert.acknowledged_by.username if alert.acknowledged_by else None,
+    )
 
 
 def text(value: UUID | datetime | str | None) -> str | None:

@@ -32,15 +32,18 @@ def broadcast_engagement_update(client_id: Id, msp_id: Id, engagement_data: Mapp
 
 def broadcast_interaction_update(client_id: Id, msp_id: Id, interaction_stats: Mapping[str, Any]) -> None:
     """Send interaction statistics: {app_id, interaction_count, total_daily_interactions}."""
+    count = _object(interaction_stats).get("interaction_count")
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise ValueError(f"interaction_count is {count!r}; it takes a whole number.")  # noqa: TRY004
     _broadcast("interaction_update", client_id, msp_id, interaction_stats)
 
 
 def broadcast_alert(client_id: Id, msp_id: Id, alert_data: Mapping[str, Any]) -> None:
     """Send an alert: {severity, details, app}. Without a severity it is `medium`."""
-    severity = _object(alert_data).get("severity", "medium")
-    if severity not in SEVERITIES:
-        raise ValueError(f"severity is {severity!r}; it takes one of {', '.join(SEVERITIES)}.")
-    _broadcast("alert", client_id, msp_id, alert_data, severity)
+    data = {"severity": "medium", **_object(alert_data)}
+    if data["severity"] not in SEVERITIES:
+        raise ValueError(f"severity is {data['severity']!r}; it takes one of {', '.join(SEVERITIES)}.")
+    _broadcast("alert", client_id, msp_id, data, data["severity"])
 
 
 abroadcast_engagement_update = sync_to_async(broadcast_engagement_update)

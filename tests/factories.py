@@ -12,7 +12,17 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from engagement.access import MSP_ROLES, Role
-from engagement.models import MSP, Agent, Alert, Application, Client, Department, Engagement, Interaction, User
+from engagement.models import (
+    MSP,
+    Agent,
+    Alert,
+    Application,
+    Client,
+    Department,
+    Engagement,
+    Interaction,
+    User,
+)
 
 PASSWORD = "correct horse battery staple"
 """What every `UserFactory` user signs in with."""
@@ -50,7 +60,9 @@ class UserFactory(DjangoModelFactory[User]):
     password = factory.LazyFunction(hashed_password)
     role = Role.MSP_ADMIN
     msp = factory.Maybe("of_an_msp", yes_declaration=factory.SubFactory(MSPFactory), no_declaration=None)
-    client = factory.Maybe("of_a_client", yes_declaration=factory.SubFactory(ClientFactory), no_declaration=None)
+    client = factory.Maybe(
+        "of_a_client", yes_declaration=factory.SubFactory(ClientFactory), no_declaration=None
+    )
 
     class Params:
         of_an_msp = factory.LazyAttribute(lambda user: user.role in MSP_ROLES)
@@ -179,7 +191,9 @@ def tenant() -> Tenant:
     msp = MSPFactory()
     clients = (ClientFactory(msp=msp), ClientFactory(msp=msp))
     users = {
-        role: UserFactory(role=role, msp=msp) if role in MSP_ROLES else UserFactory(role=role, client=clients[0])
+        role: UserFactory(role=role, msp=msp)
+        if role in MSP_ROLES
+        else UserFactory(role=role, client=clients[0])
         for role in Role
     }
     return Tenant(msp, clients, users)

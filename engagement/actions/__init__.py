@@ -4,9 +4,9 @@
 
     from engagement import actions
 
-    actions.record_interactions(client, [actions.Use(application=chatgpt, count=5, user_ref="ana@example.com")])
-    alert = actions.raise_alert(client, severity="high", details="Customer data pasted", application=chatgpt)
-    alert = actions.assign_alert(alert, ana, by=ana)
+    actions.record_interactions(client, [actions.Use(application=chatgpt, count=5,
+    user_ref="ana@example.com")]) alert = actions.raise_alert(client, severity="high", details="Customer data
+    pasted", application=chatgpt) alert = actions.assign_alert(alert, ana, by=ana)
 
 Refusals are `engagement.errors.EngagementError`.
 """

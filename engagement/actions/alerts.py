@@ -1,8 +1,9 @@
 """What is done to alerts: raise, assign, acknowledge, resolve, reopen.
 
-An alert is open (`Unassigned`, or `Pending` once somebody is assigned) or resolved (`Complete` by people, `AI Resolved` by
-the portal). Every deed locks the alert's row, so of two people at once one comes first and the other meets the result;
-what changes nothing writes nothing. All of them return the row as it is now; the one passed in is left as it was.
+An alert is open (`Unassigned`, or `Pending` once somebody is assigned) or resolved (`Complete` by people, `AI
+Resolved` by the portal). Every deed locks the alert's row, so of two people at once one comes first and the
+other meets the result; what changes nothing writes nothing. All of them return the row as it is now; the one
+passed in is left as it was.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def raise_alert(
 ) -> Alert:
     """Record a new, unassigned alert for `client`, about an application, an agent, or neither.
 
-    Raises InvalidValue for an unknown severity, negative numbers or two subjects; WrongTenant for a subject of another
-    client.
+    Raises InvalidValue for an unknown severity, negative numbers or two subjects; WrongTenant for a subject
+    of another client.
     """
     if severity not in Alert.Severity.values:
         raise InvalidValue(f"Unknown severity {severity!r}: use one of {', '.join(Alert.Severity.values)}.")
@@ -63,7 +64,9 @@ def raise_alert(
         raise InvalidValue('Frameworks are a list of names, such as ["GDPR", "SOC 2"].')
     for subject in (application, agent):
         if subject is not None and subject.client_id != client.pk:
-            raise WrongTenant(f"{subject} belongs to another client than {client}: raise it for its own client.")
+            raise WrongTenant(
+                f"{subject} belongs to another client than {client}: raise it for its own client."
+            )
     return Alert.objects.create(
         client=client,
         application=application,
@@ -82,8 +85,8 @@ def raise_alert(
 def assign_alert(alert: Alert, assignee: User | None, by: User) -> Alert:
     """Give the alert to `assignee`, which makes it Pending; to nobody, which makes it Unassigned.
 
-    Raises NotAllowed where `by` may not change it or `assignee` does not see its client; InvalidTransition where it is
-    resolved.
+    Raises NotAllowed where `by` may not change it or `assignee` does not see its client; InvalidTransition
+    where it is resolved.
     """
     with _changing(alert, by) as row:
         _assign(row, assignee)
@@ -104,8 +107,8 @@ def acknowledge_alert(alert: Alert, by: User) -> Alert:
 def resolve_alert(alert: Alert, by: User, status: str = Alert.Status.COMPLETE) -> Alert:
     """Close the alert with one of the `RESOLVED` statuses.
 
-    Raises NotAllowed where `by` may not change it; InvalidValue for another status; InvalidTransition where it is resolved
-    otherwise already.
+    Raises NotAllowed where `by` may not change it; InvalidValue for another status; InvalidTransition where
+    it is resolved otherwise already.
     """
     with _changing(alert, by) as row:
         _resolve(row, status)
@@ -127,30 +130,37 @@ def change_alert(
     by: User,
     *,
     status: str | Unchanged = UNCHANGED,
-    assignee: User | None | Unchanged = UNCHANGED,
+    assignee: User | Unchanged | None = UNCHANGED,
 ) -> Alert:
     """Bring the alert to `status` and `assignee`, by the deeds above and in one write: what a form or a PATCH asks for.
 
-    `status="Unassigned"` alone takes the assignee away. Raises as the deeds do, and InvalidTransition for a status that the
-    assignee contradicts: Pending without one, Unassigned with one.
+    `status="Unassigned"` alone takes the assignee away. Raises as the deeds do, and InvalidTransition for a
+    status that the assignee contradicts: Pending without one, Unassigned with one.
     """
     with _changing(alert, by) as row:
-        if status in OPEN:
-            _reopen(row)
-            if status == Alert.Status.UNASSIGNED and assignee is UNCHANGED:
-                assignee = None
-        if assignee is not UNCHANGED:
-            _assign(row, assignee)
-        if status is UNCHANGED:
-            return row
-        if status not in OPEN:
-            _resolve(row, status)
-        elif row.status != status:
-            raise InvalidTransition(
-                "An alert is Pending while somebody is assigned, else Unassigned: "
-                f"{'name an assignee' if status == Alert.Status.PENDING else 'leave the assignee out'}."
-            )
+        check_change(row, status=status, assignee=assignee)
     return row
+
+
+def check_change(
+    row: Alert, *, status: str | Unchanged = UNCHANGED, assignee: User | Unchanged | None = UNCHANGED
+) -> None:
+    """Do to `row` in memory what `change_alert` does, or raise as it does: for a form that checks before it saves."""
+    if status in OPEN:
+        _reopen(row)
+        if status == Alert.Status.UNASSIGNED and assignee is UNCHANGED:
+            assignee = None
+    if assignee is not UNCHANGED:
+        _assign(row, assignee)
+    if status is UNCHANGED:
+        return
+    if status not in OPEN:
+        _resolve(row, status)
+    elif row.status != status:
+        raise InvalidTransition(
+            "An alert is Pending while somebody is assigned, else Unassigned: "
+            f"{'name an assignee' if status == Alert.Status.PENDING else 'leave the assignee out'}."
+        )
 
 
 @contextmanager

@@ -36,13 +36,13 @@ class Use:
 def record_interactions(client: Client, uses: Sequence[Use]) -> list[Interaction]:
     """Record `uses` for `client`, and add them to the roll-ups of their days; all of it or nothing.
 
-    A roll-up counts a `user_ref` once per subject and day; uses without one are of nobody in particular. The number of
-    queries does not depend on the number of uses (but for batches of `BATCH`). Safe beside any number of concurrent callers:
-    the touched roll-ups are locked in one order. Two calls in one outer transaction lock twice, so there a deadlock is
-    possible: put the uses into one call.
+    A roll-up counts a `user_ref` once per subject and day; uses without one are of nobody in particular. The
+    number of queries does not depend on the number of uses (but for batches of `BATCH`). Safe beside any
+    number of concurrent callers: the touched roll-ups are locked in one order. Two calls in one outer
+    transaction lock twice, so there a deadlock is possible: put the uses into one call.
 
-    Raises InvalidValue where a use names no subject or two, or a count outside 1 to `MAX_COUNT`, or a naive time;
-    WrongTenant where a subject or a department is of another client.
+    Raises InvalidValue where a use names no subject or two, or a count outside 1 to `MAX_COUNT`, or a naive
+    time; WrongTenant where a subject or a department is of another client.
     """
     now = timezone.now()
     interactions = [_interaction(client, use, now) for use in uses]

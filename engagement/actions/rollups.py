@@ -1,14 +1,14 @@
 """The daily roll-ups: counted up as interactions arrive, and recomputed from them.
 
-Both ways take the roll-ups' row locks first, in the order of their keys, and hold them to the commit: what is read after
-that is not changed by anybody else, and callers cannot deadlock. Missing roll-ups are inserted before, in one order
-too, while no lock is held yet.
+Both ways take the roll-ups' row locks first, in the order of their keys, and hold them to the commit: what is
+read after that is not changed by anybody else, and callers cannot deadlock. Missing roll-ups are inserted
+before, in one order too, while no lock is held yet.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
@@ -84,8 +84,8 @@ def add(client: Client, interactions: Iterable[Interaction]) -> None:
 def roll_up(client: Client, day: date) -> int:
     """Make the roll-ups of `client` on the UTC `day` say what its interactions say. Return how many rows changed.
 
-    For days whose interactions were imported, changed or deleted behind `record_interactions`. Running it again changes
-    nothing, and rows that are right already are not written.
+    For days whose interactions were imported, changed or deleted behind `record_interactions`. Running it
+    again changes nothing, and rows that are right already are not written.
     """
     with transaction.atomic():
         # Locked before the interactions are read, so that no concurrent `record_interactions` is lost between the two.
@@ -102,7 +102,9 @@ def roll_up(client: Client, day: date) -> int:
                     for name, value in zip(COUNTED, counted, strict=True):
                         setattr(rollup, name, value)
                     wrong.append(rollup)
-            _recount_users(client, day, kind, {s.pk: rollup for s, rollup in rollups.items() if s.kind == kind})
+            _recount_users(
+                client, day, kind, {s.pk: rollup for s, rollup in rollups.items() if s.kind == kind}
+            )
         _write(wrong)
     return len(wrong)
 
@@ -145,7 +147,7 @@ def _locked(client: Client, subjects: Iterable[Subject]) -> dict[Subject, Engage
     if missing:
         empty = [Engagement(client=client, day=s.day, **{s.kind: s.pk}) for s in sorted(missing)]
         # Untold: an empty roll-up is not news. A concurrent caller may have inserted the same.
-        models.QuerySet(Engagement).bulk_create(empty, ignore_conflicts=True)
+        models.QuerySet[Engagement](Engagement).bulk_create(empty, ignore_conflicts=True)
     return {_subject(rollup): rollup for rollup in existing.select_for_update().order_by("pk")}
 
 
@@ -160,8 +162,8 @@ def _write(rollups: Iterable[Engagement]) -> None:
 def _count_users(seen: Iterable[tuple[Engagement, Iterable[str]]]) -> defaultdict[UUID, int]:
     """Note who was seen, and return how many of them are new, by roll-up.
 
-    The constraint tells who is new; only PostgreSQL's and SQLite's RETURNING says which rows a conflict left out, and
-    Django's `bulk_create(ignore_conflicts=True)` does not ask for it.
+    The constraint tells who is new; only PostgreSQL's and SQLite's RETURNING says which rows a conflict left
+    out, and Django's `bulk_create(ignore_conflicts=True)` does not ask for it.
     """
     pairs = [(rollup.pk, user_ref) for rollup, user_refs in seen for user_ref in user_refs]
     newly_active: defaultdict[UUID, int] = defaultdict(int)
@@ -174,7 +176,8 @@ def _count_users(seen: Iterable[tuple[Engagement, Iterable[str]]]) -> defaultdic
         for start in range(0, len(pairs), step):
             chunk = pairs[start : start + step]
             cursor.execute(
-                f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) "  # noqa: S608 - names, no values
+                # Names of the table and its columns, no values.
+                f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) "  # noqa: S608
                 f"VALUES {', '.join(['(%s, %s)'] * len(chunk))} "
                 f"ON CONFLICT DO NOTHING RETURNING {quote(key.column)}",
                 [
@@ -226,7 +229,9 @@ def _recount_users(client: Client, day: date, kind: str, rollups: dict[UUID, Eng
     start, end = bounds(day)
     seen = {
         (rollups[pk].pk, user_ref)
-        for pk, user_ref in Interaction.objects.filter(client=client, occurred_at__gte=start, occurred_at__lt=end)
+        for pk, user_ref in Interaction.objects.filter(
+            client=client, occurred_at__gte=start, occurred_at__lt=end
+        )
         .exclude(**{kind: None})
         .exclude(user_ref="")
         .order_by()
@@ -241,5 +246,6 @@ def _recount_users(client: Client, day: date, kind: str, rollups: dict[UUID, Eng
     }
     ActiveUser.objects.filter(pk__in=[pk for pair, pk in counted.items() if pair not in seen]).delete()
     ActiveUser.objects.bulk_create(
-        [ActiveUser(engagement_id=pk, user_ref=ref) for pk, ref in sorted(seen - counted.keys())], batch_size=5000
+        [ActiveUser(engagement_id=pk, user_ref=ref) for pk, ref in sorted(seen - counted.keys())],
+        batch_size=5000,
     )

@@ -109,6 +109,11 @@ class Server(DaphneServer):
         self._interrupted = True
         reactor.callFromThread(reactor.stop)  # type: ignore[misc]
 
+    def listen_success(self, port: Any) -> Any:
+        """Keep the port: the end of the server stops listening there."""
+        super().listen_success(port)
+        return port
+
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Pass a message on to the socket; wait while the socket does not take more."""
         await super().handle_reply(protocol, message)
@@ -122,7 +127,7 @@ class Server(DaphneServer):
 
     async def _wind_down(self) -> None:
         for listener in self.listeners:
-            listener.addCallback(lambda port: port.stopListening())
+            listener.addCallback(lambda port: port and port.stopListening())
         hub = hubs.current()
         try:
             await hub.drain(0.0 if self._interrupted else self._drain_seconds())

@@ -1,0 +1,1 @@
+"""Measuring the portal, and breaking it: `make bench`, `make chaos`."""
