@@ -9,8 +9,9 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from engagement.management.console import PortalCommand
 from realtime import conf
 from realtime.models import LiveConnection, ServerProcess
 from realtime.protocol import groups
@@ -18,7 +19,7 @@ from realtime.protocol import groups
 POLL_SECONDS = 0.2
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     """Ask server processes to hand their connections over and stop."""
 
     help = (
@@ -27,6 +28,11 @@ class Command(BaseCommand):
         "arrives at once, without it within a heartbeat. A supervisor (systemd, `serve --processes`) starts the "
         "process again."
     )
+
+    examples = """\
+  manage.py drain --list                           the live server processes
+  manage.py drain web1:4711                        one of them
+  manage.py drain                                  all of them"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Define the options."""

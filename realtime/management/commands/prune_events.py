@@ -6,16 +6,17 @@ import argparse
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from engagement.management.console import PortalCommand
 from realtime import conf
 from realtime.events import retention
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     """Delete old events and old rows of the watch log."""
 
     help = (
@@ -23,6 +24,10 @@ class Command(BaseCommand):
         "connections older than REALTIME_WATCH_LOG_DAYS. Run it daily. A client that was away for longer refetches "
         "instead of resuming."
     )
+
+    examples = """\
+  manage.py prune_events                           what REALTIME_RETENTION_HOURS says
+  manage.py prune_events --hours 24                keep one day"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Define the options."""

@@ -14,8 +14,9 @@ from typing import Any
 
 import structlog
 from daphne.management.commands.runserver import get_default_application
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from engagement.management.console import PortalCommand
 from realtime.server.daphne import Server
 
 log = structlog.get_logger(__name__)
@@ -24,7 +25,7 @@ BACKLOG = 4096
 RESTART_PAUSE_SECONDS = 1.0
 
 
-class Command(BaseCommand):
+class Command(PortalCommand):
     """Serve pages, API and sockets with our Daphne.
 
     Back-pressure, honest close codes, and a drain on SIGTERM.
@@ -34,6 +35,11 @@ class Command(BaseCommand):
         "Serve pages, API and sockets. SIGTERM hands live connections over before the process stops "
         "(REALTIME_DRAIN_SECONDS); Ctrl-C stops at once."
     )
+
+    examples = """\
+  manage.py serve                                  one process on http://127.0.0.1:8000
+  manage.py serve --host 0.0.0.0 --port 80         on every address
+  manage.py serve --processes 4                    four processes sharing one port (REDIS_URL, PostgreSQL)"""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Define the options."""
