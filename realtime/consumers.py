@@ -127,7 +127,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _handshake(self) -> tuple[Connection, requests.Cursor | None]:
         hub = hubs.current()
         address = self._address()
-        if not hub.handshakes.take(address):
+        if not hub.roster.handshakes.take(address):
             metrics.limited.labels("handshakes").inc()
             raise Closed(
                 CloseCode.TRY_LATER,
@@ -144,7 +144,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         stream = await self._stream(identity, route_client)
         if stream is not None and stream.startswith("client."):
             route_client = str(groups.parse(stream)[1])
-        limit = hub.over_limit(address, identity.user_id, route_client)
+        limit = hub.roster.over_limit(address, identity.user_id, route_client)
         if limit is not None:
             raise Closed(
                 CloseCode.TRY_LATER, ErrorCode.TOO_MANY_CONNECTIONS, f"Too many connections: {limit}."
@@ -163,7 +163,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         )
         hub.register(connection)
         if stream is not None:
-            await hub.follow(connection, stream)
+            await hub.streams.follow(connection, stream)
         await self.accept(subprotocol=self.encoding)
         return connection, positions
 

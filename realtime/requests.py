@@ -68,7 +68,7 @@ async def _subscribe(connection: Connection, message: inbound.Subscribe) -> None
     whole = _whole_stream(connection)
     if client_id is not None and whole is None:
         await _room_for(connection, client_id)
-        following = await connection.hub.follow(connection, groups.client(client_id))
+        following = await connection.hub.streams.follow(connection, groups.client(client_id))
         part = None
     else:
         following = connection.following[whole] if whole else _nothing_followed()
@@ -117,7 +117,7 @@ async def _unsubscribe(connection: Connection, message: inbound.Unsubscribe) -> 
     part = client_id if stream.startswith("msp.") else None
     left = following.selection.of(part).without(frozenset(message.topics)) if message.topics else NOTHING
     if whole is None and not left.topics:
-        connection.hub.unfollow(connection, stream)
+        connection.hub.streams.unfollow(connection, stream)
         connection.hub.ledger.selected(connection, str(client_id), chosen=False)
     else:
         following.selection.set(part, left)
@@ -162,7 +162,7 @@ async def _resume_stream(
         )
         return
     try:
-        decision = await connection.hub.resume(following, position, epoch)
+        decision = await connection.hub.streams.resume(following, position, epoch)
         if isinstance(decision, Replay):
             answer: outbound.Frame = outbound.Resumed(
                 ref=ref, stream=stream, from_=position, to=decision.head, count=decision.count

@@ -9,6 +9,8 @@ from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 
 from engagement import access
 from engagement.models.base import UUIDModel
@@ -106,14 +108,6 @@ class Client(UUIDModel):
                 access_changed.send(Client, client_ids=[self.pk], using=self._state.db)
         self._loaded_msp_id = self.msp_id
 
-    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Delete with all it owns; its viewers lose it."""
-        pk = self.pk
-        with transaction.atomic(using=using or self._state.db):
-            deleted = super().delete(using=using, keep_parents=keep_parents)
-            access_changed.send(Client, client_ids=[pk], using=using or self._state.db)
-        return deleted
-
 
 ACCESS_FIELDS = ("role", "msp_id", "client_id", "is_active", "password")
 """The columns of a user that decide what they may see, and whether their credentials still hold."""
@@ -184,13 +178,17 @@ class User(UUIDModel, AbstractUser):
                 access_changed.send(User, user_ids=[self.pk], using=self._state.db)
         self._loaded_access = self._access()
 
-    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Delete; open connections of this user end."""
-        pk = self.pk
-        with transaction.atomic(using=using or self._state.db):
-            deleted = super().delete(using=using, keep_parents=keep_parents)
-            access_changed.send(User, user_ids=[pk], using=using or self._state.db)
-        return deleted
-
     def _access(self) -> tuple[Any, ...]:
         return tuple(self.__dict__.get(name) for name in ACCESS_FIELDS)
+
+
+@receiver(post_delete, sender=Client, dispatch_uid="engagement.client_deleted")
+def _client_deleted(instance: Client, using: str, **_: Any) -> None:
+    """Tell that its viewers lose a client, by whichever road it went: alone, in bulk, or with its MSP."""
+    access_changed.send(Client, client_ids=[instance.pk], using=using)
+
+
+@receiver(post_delete, sender=User, dispatch_uid="engagement.user_deleted")
+def _user_deleted(instance: User, using: str, **_: Any) -> None:
+    """Tell that a user is gone, by whichever road: alone, in bulk, or with their client or MSP."""
+    access_changed.send(User, user_ids=[instance.pk], using=using)

@@ -242,7 +242,7 @@ class Connection:
             following.fell_behind_at = time.monotonic()
             metrics.catch_ups.inc()
         cursor = following.cursor
-        run = await self.hub.pages.after(following.tail.stream, cursor)
+        run = await self.hub.streams.pages.after(following.tail.stream, cursor)
         if following.held:
             return False
         if following.cursor != cursor:

@@ -81,7 +81,7 @@ class PresenceWatch:
                 log.warning("presence not read", error=str(error).strip(), next="trying again")
 
     def _listening(self) -> Iterable[tuple[Connection, Following]]:
-        for connection in self._hub.connections.values():
+        for connection in self._hub.roster.connections.values():
             if not connection.is_closing:
                 for following in connection.following.values():
                     if following.selection.wants_presence:

@@ -36,7 +36,7 @@ class Watch:
 
     async def recheck(self, users: set[str], clients: set[str], sessions: set[str]) -> None:
         """Ask again for every connection that a change of access may touch."""
-        connections = list(self._hub.connections.values())
+        connections = list(self._hub.roster.connections.values())
         touched = [each for each in connections if self._touched(each, users, clients, sessions)]
         await asyncio.gather(*(self._recheck(connection) for connection in touched))
 
@@ -73,7 +73,7 @@ class Watch:
             if connection.route_client is not None and stream == groups.client(connection.route_client):
                 self._revoke(connection, "This client is not yours to see any more.")
                 return
-            self._hub.unfollow(connection, stream)
+            self._hub.streams.unfollow(connection, stream)
             gone = outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[])
             self._hub.spawn(connection.send(gone))
         connection.identity = identity
@@ -95,14 +95,14 @@ class Watch:
         metrics.revoked.inc()
         log.info("access revoked", connection=str(connection.id), user=str(connection.identity.user_id))
         for stream in list(connection.following):
-            self._hub.unfollow(connection, stream)
+            self._hub.streams.unfollow(connection, stream)
         connection.close(CloseCode.REVOKED, ErrorCode.ACCESS_REVOKED, message)
 
     async def tick(self) -> None:
         """Look for expiring tokens and for connections that cannot keep up."""
         settings = conf.current()
         now, clock = datetime.now(UTC), time.monotonic()
-        for connection in list(self._hub.connections.values()):
+        for connection in list(self._hub.roster.connections.values()):
             if connection.is_closing:
                 continue
             await self._expire(connection, now, settings)

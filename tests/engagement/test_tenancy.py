@@ -1,0 +1,77 @@
+"""Changes of who may see what are told, by whichever road they come."""
+
+from __future__ import annotations
+
+import pytest
+
+from engagement.models import MSP, Client, User
+from engagement.signals import access_changed
+from tests.factories import MSPFactory, UserFactory, tenant
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def told():
+    """Ids that `access_changed` told of, of users and clients together."""
+    heard: set = set()
+
+    def hear(sender, **values):
+        heard.update(values.get("user_ids", ()), values.get("client_ids", ()))
+
+    access_changed.connect(hear)
+    yield heard
+    access_changed.disconnect(hear)
+
+
+@pytest.mark.parametrize("road", ["alone", "in bulk", "with the client", "with the MSP"])
+def test_a_deleted_user(told, road):
+    user = UserFactory(role="client_user")
+    pk = user.pk
+    {
+        "alone": user.delete,
+        "in bulk": User.objects.filter(pk=pk).delete,
+        "with the client": user.client.delete,
+        "with the MSP": user.client.msp.delete,
+    }[road]()
+    assert pk in told
+
+
+@pytest.mark.parametrize("road", ["alone", "in bulk", "with the MSP"])
+def test_a_deleted_client(told, road):
+    client = tenant().client
+    pk = client.pk
+    {
+        "alone": client.delete,
+        "in bulk": Client.objects.filter(pk=pk).delete,
+        "with the MSP": MSP.objects.filter(pk=client.msp_id).delete,
+    }[road]()
+    assert pk in told
+
+
+@pytest.mark.parametrize("change", ["is_active", "password", "role"])
+@pytest.mark.parametrize("road", ["saved", "in bulk"])
+def test_a_changed_user(told, change, road):
+    user = UserFactory(role="msp_user")
+    value = {"is_active": False, "password": "x", "role": "msp_admin"}[change]
+    user.first_name = "Ana"
+    user.save()
+    assert told == set()
+    if road == "saved":
+        setattr(user, change, value)
+        user.save()
+    else:
+        User.objects.filter(pk=user.pk).update(**{change: value})
+    assert told == {user.pk}
+
+
+@pytest.mark.parametrize("road", ["saved", "in bulk"])
+def test_a_client_that_moves_to_another_msp(told, road):
+    client, other = tenant().client, MSPFactory()
+    client = Client.objects.get(pk=client.pk)
+    if road == "saved":
+        client.msp = other
+        client.save()
+    else:
+        Client.objects.filter(pk=client.pk).update(msp=other)
+    assert told == {client.pk}
