@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from compliance_portal.spa import SpaView
 from realtime.health import healthz, readyz
 
 urlpatterns = [
@@ -11,5 +12,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("app/", SpaView.as_view(), name="app"),
+    path("app/<path:path>", SpaView.as_view(), name="app-path"),
     path("", include("engagement.pages.urls")),
 ]

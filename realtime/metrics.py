@@ -1,21 +1,40 @@
-"""Counters of delivery, in Prometheus terms. Everything that is repaired, dropped or refused shows here."""
+"""What delivery counts, in Prometheus terms. Everything that is repaired, dropped or refused shows here.
+
+Counted where it happens, so a scrape costs the database next to nothing; what is a state and not a count (is the
+database there, how old is the outbox) is asked by `metrics_endpoint` when somebody scrapes. Several processes
+of one host add up through the files of `PROMETHEUS_MULTIPROC_DIR` (docs/operations.md, "Metrics").
+
+On the hot path nothing is looked up by label: `Sending` holds the counters of one encoding. Gauges are labelled with
+the process they tell of (its pid), counters are not: they go on growing when a process is replaced.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from realtime.protocol.closing import CloseCode
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
+recorded = Counter("realtime_changes_recorded", "Changes written to the outbox, in their own transaction", ["kind"])
 placed = Counter("realtime_events_placed", "Events given their places by this process", ["type"])
 published = Counter("realtime_announcements", "Group messages sent to the channel layer")
 announcements_failed = Counter(
     "realtime_announcements_failed", "Group messages the channel layer did not take"
 )
 place_failures = Counter("realtime_place_failures", "Rounds of the publisher that the database refused")
+to_published = Histogram(
+    "realtime_commit_to_publish_seconds", "From recording to placed and announced", buckets=_SECONDS
+)
+to_hub = Histogram("realtime_commit_to_hub_seconds", "From recording to the hub", buckets=_SECONDS)
+to_socket = Histogram(
+    "realtime_hub_to_socket_seconds", "From the hub to written to a socket, by event frame", buckets=_SECONDS
+)
 delivered = Counter("realtime_events_delivered", "Events written to sockets", ["encoding"])
 frames = Counter("realtime_frames_sent", "Event frames written to sockets", ["encoding"])
 delivered_bytes = Counter("realtime_bytes_sent", "Bytes of event frames written to sockets", ["encoding"])
-to_hub = Histogram("realtime_commit_to_hub_seconds", "From recording to the hub", buckets=_SECONDS)
 gaps = Counter("realtime_gaps_repaired", "Runs of missing events read from the rows", ["found_by"])
 doubles = Counter("realtime_doubles_dropped", "Announced events that had come before")
 position_checks = Counter(
@@ -29,8 +48,81 @@ sweep_failures = Counter("realtime_sweep_failures", "Sweeps that the database re
 resumes = Counter("realtime_resumes", "Streams resumed", ["outcome"])
 opened = Counter("realtime_connections_opened", "Connections accepted", ["scope"])
 closed = Counter("realtime_connections_closed", "Connections closed", ["code"])
-connections = Gauge("realtime_connections", "Connections open in this process", ["scope"])
+connections = Gauge(
+    "realtime_connections", "Connections open", ["scope", "process"], multiprocess_mode="livesum"
+)
+behind = Gauge(
+    "realtime_connections_behind",
+    "Connections that have not been sent all there is",
+    ["process"],
+    multiprocess_mode="livesum",
+)
+lag = Gauge(
+    "realtime_lag_events",
+    "Events that the slowest connection is behind",
+    ["process"],
+    multiprocess_mode="livesum",
+)
+loop_lag = Gauge(
+    "realtime_loop_lag_seconds",
+    "How late the event loop's last tick was",
+    ["process"],
+    multiprocess_mode="livesum",
+)
+memory = Gauge(
+    "realtime_process_memory_bytes", "Resident memory", ["process"], multiprocess_mode="livesum"
+)
+cpu = Gauge(
+    "realtime_process_cpu_seconds", "Processor time used so far", ["process"], multiprocess_mode="livesum"
+)
+draining = Gauge(
+    "realtime_process_draining",
+    "1 while a process hands its connections over",
+    ["process"],
+    multiprocess_mode="livesum",
+)
+info = Gauge(
+    "realtime_process_start_time_seconds",
+    "When a process began to serve sockets, since the epoch; what it runs on",
+    ["process", "host", "python", "django"],
+    multiprocess_mode="livesum",
+)
 refused = Counter("realtime_connections_refused", "Connections refused", ["reason"])
+auth_failures = Counter(
+    "realtime_auth_failures", "Credentials refused, by the door they came to", ["door", "reason"]
+)
 errors = Counter("realtime_message_errors", "Frames of clients answered with an error", ["code"])
 limited = Counter("realtime_limits_hit", "Limits hit", ["limit"])
 revoked = Counter("realtime_connections_revoked", "Connections whose access was taken away")
+disconnected = Counter("realtime_connections_disconnected", "Connections an administrator closed")
+drains = Counter("realtime_drains", "Times a process began to hand its connections over")
+
+_CODES = {str(int(code)) for code in CloseCode} | {"1001", "1002", "1003", "1005", "1006", "1007"}
+
+
+def code_label(code: int) -> str:
+    """Return a close code as a label; `other` for one that clients made up, so that they make no series."""
+    return str(code) if str(code) in _CODES else "other"
+
+
+class Sending:
+    """The counters of event frames in one encoding, looked up once."""
+
+    __slots__ = ("_bytes", "_delivered", "_frames")
+
+    def __init__(self, encoding: str) -> None:
+        self._delivered = delivered.labels(encoding)
+        self._frames = frames.labels(encoding)
+        self._bytes = delivered_bytes.labels(encoding)
+
+    def count(self, events: int, size: int) -> None:
+        """Count one frame of `events` events and `size` bytes."""
+        self._delivered.inc(events)
+        self._frames.inc()
+        self._bytes.inc(size)
+
+
+@cache
+def sending(encoding: str) -> Sending:
+    """Return the counters of an encoding."""
+    return Sending(encoding)

@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         help="REALTIME_DRAIN_SECONDS (default: %(default)s)",
     )
     made.add_argument(
-        "--json", type=Path, help="where the figures go; Markdown beside it (default: benchmarks/results/)"
+        "--json", type=Path, help="where the figures go, Markdown beside (default: benchmarks/results/)"
     )
     return made
 

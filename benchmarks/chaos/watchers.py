@@ -1,8 +1,9 @@
 """The process with hundreds of WebSocket clients: they drop, sleep, come back and resume, as people's devices do.
 
-AnyCable's jitter profile: about two seconds offline every fifteen. Half of the drops are clean closes, half a cable pulled.
-Started by `run`: `python -m benchmarks.chaos.watchers FOLDER`. Reads `brief.json` there; when `final.json` appears, no client
-drops any more, and when all are level with the heads in it, or after a while, `records.json` is written.
+AnyCable's jitter profile: about two seconds offline every fifteen. Half of the drops are clean closes, half a
+cable pulled. Started by `run`: `python -m benchmarks.chaos.watchers FOLDER`. Reads `brief.json` there; when
+`final.json` appears, no client drops any more, and when all are level with the heads in it, or after a while,
+`records.json` is written.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ PING_SECONDS = 5.0
 OPEN_SECONDS = 5.0
 SETTLE_SECONDS = 30.0
 STAGGER_SECONDS = 4.0
+"""Over how long the clients arrive; less in a short run."""
 
 
 @dataclass
@@ -95,6 +97,7 @@ class Client:
         self.shape = shape
         self.person = brief.people[shape.user]
         self.servers = brief.servers
+        self.seconds = brief.seconds
         self.chance = random.Random(f"watcher {brief.seed} {shape.number}")
         self.state = Watcher(set(self.allowed()), fingerprint)
         self.reconnects: list[tuple[float, str]] = []
@@ -102,7 +105,8 @@ class Client:
         self.refused: Counter[str] = Counter()
         self.connected = False
         self.settling = asyncio.Event()
-        self._ended_by = "start"
+        self._ended_by = ""
+        """What ended the last connection; empty while there is one."""
         self._wait = 0.0
         self._failures = 0
         self._left_at: float | None = None
@@ -121,7 +125,7 @@ class Client:
 
     async def run(self) -> None:
         """Connect again and again until cancelled."""
-        await asyncio.sleep(self.chance.random() * STAGGER_SECONDS)
+        await asyncio.sleep(self.chance.random() * min(STAGGER_SECONDS, self.seconds / 12))
         while True:
             try:
                 await self._connection()
@@ -131,14 +135,16 @@ class Client:
                 self._closed(closed)
             except (OSError, TimeoutError, websockets.InvalidHandshake, websockets.InvalidMessage) as error:
                 self._failures += 1
-                self._ended_by = "silence" if isinstance(error, TimeoutError) else "network"
+                self._ended_by = self._ended_by or (
+                    "silence" if isinstance(error, TimeoutError) else "network"
+                )
                 self._wait = min(2.0, 0.1 * 2**self._failures) * self.chance.uniform(0.5, 1.0)
             await asyncio.sleep(self._wait)
             self._wait = 0.0
 
     def _closed(self, closed: websockets.ConnectionClosed) -> None:
         code = closed.rcvd.code if closed.rcvd else 1006
-        self._ended_by = str(code)
+        self._ended_by = self._ended_by or str(code)
         if code in {1008, 4001, 4003}:
             self.refused[str(code)] += 1
         if not self._wait:  # a `reconnect` frame has said how long
@@ -147,7 +153,7 @@ class Client:
             )
 
     async def _sleep(self) -> None:
-        self._ended_by = "drop"
+        self._ended_by = self._ended_by or "drop"
         seconds = OFFLINE_SECONDS
         if self.chance.random() < LONG_SHARE:
             seconds = self.chance.uniform(*LONG_OFFLINE_SECONDS)
@@ -225,6 +231,7 @@ class Client:
                 frame = {"type": "resume", "positions": positions, "epoch": self.state.epoch}
                 await socket.send(self._encode(frame))
             self.reconnects.append((time.monotonic(), self._ended_by))
+        self._ended_by = ""
         self.state.epoch = self.state.epoch or hello["epoch"]
         self._failures = 0
         self.connected = True

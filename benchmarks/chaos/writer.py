@@ -1,7 +1,8 @@
 """A process that writes as backends do: single saves, rollbacks, bulk writes, transactions over two clients,
 broadcasts, deletes. What it marked and what became of it stands in its journal, a line each.
 
-Started by `run`: `python -m benchmarks.chaos.writer --seed 1 --rate 10 --journal FILE --seconds 60`. SIGTERM ends it in order.
+Started by `run`: `python -m benchmarks.chaos.writer --seed 1 --rate 10 --journal FILE --seconds 60`. SIGTERM ends it
+in order.
 """
 
 from __future__ import annotations

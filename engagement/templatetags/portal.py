@@ -83,9 +83,12 @@ def clock(moment: str | None) -> str:
 
 
 @register.filter
-def glyph(icon: str, name: str) -> str:
-    """Return the sign of an application or agent: its icon where that is an emoji, else the first letter of its name."""
-    return icon if icon and not icon.isascii() else (name or "")[:1].upper()
+def glyph(row: dict[str, Any] | None, name: str) -> str:
+    """Return the sign of an application or agent: its icon where that is an emoji, else the first letter of `row[name]`."""
+    if row is None:
+        return ""
+    icon: str = row["icon"]
+    return icon if icon and not icon.isascii() else row[name][:1].upper()
 
 
 @register.filter

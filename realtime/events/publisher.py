@@ -13,13 +13,19 @@ import atexit
 import os
 import threading
 import time
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.utils import timezone
 
-from realtime import conf, metrics
+from realtime import conf, metrics, telemetry
 from realtime.events import placing
 from realtime.events.announcing import Announcer, messages
+
+if TYPE_CHECKING:
+    from realtime.models import Event
 
 log = structlog.get_logger(__name__)
 
@@ -65,10 +71,11 @@ class Publisher:
         """Place and announce all there is."""
         more = True
         while more:
-            events, more = placing.place(conf.current().publish_batch, self.using)
-            for event in events:
-                metrics.placed.labels(event.type).inc()
-            self._announcer.announce(messages(events))
+            with telemetry.span("realtime.publish") as span:
+                events, more = placing.place(conf.current().publish_batch, self.using)
+                self._announcer.announce(messages(events))
+                span.note(events=len(events), position=events[-1].position if events else None)
+            _measure(events)
 
     def _run(self) -> None:
         failures = 0
@@ -97,6 +104,14 @@ class Publisher:
                 with self._state:
                     self._done = max(self._done, wanted)
                     self._state.notify_all()
+
+
+def _measure(events: list[Event]) -> None:
+    for type_, count in Counter(event.type for event in events).items():
+        metrics.placed.labels(type_).inc(count)
+    now = timezone.now()
+    for event in events:
+        metrics.to_published.observe(max(0.0, (now - event.occurred_at).total_seconds()))
 
 
 _publishers: dict[str, Publisher] = {}

@@ -16,6 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models.expressions import RawSQL
 
 from engagement.models import Client
+from realtime import metrics, telemetry
 from realtime.events import publisher
 from realtime.models import Kind, Outbox
 
@@ -44,7 +45,7 @@ def record(facts: Sequence[Fact], using: str | None = None) -> None:
     They are placed and announced after it commits.
     """
     alias = using or DEFAULT_DB_ALIAS
-    with transaction.atomic(using=alias):
+    with telemetry.span("realtime.record", changes=len(facts)), transaction.atomic(using=alias):
         tx = _transaction_id(alias)
         rows = [
             Outbox(
@@ -61,6 +62,8 @@ def record(facts: Sequence[Fact], using: str | None = None) -> None:
             rows[0].save(force_insert=True, using=alias)
         else:
             Outbox.objects.using(alias).bulk_create(rows, batch_size=1000)
+    for fact in facts:
+        metrics.recorded.labels(fact.kind).inc()
 
 
 def _msp_of(client_id: UUID | None, alias: str) -> RawSQL | None:

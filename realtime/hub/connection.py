@@ -91,6 +91,7 @@ class Connection:
         self.close_code: int | None = None
         self.expiry_announced = False
         self._send = send
+        self._sending = metrics.sending(encoding)
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -108,6 +109,12 @@ class Connection:
     def positions(self) -> dict[str, int]:
         """Return how far each stream has been sent."""
         return {stream: following.cursor for stream, following in self.following.items()}
+
+    def lag(self) -> int:
+        """Return how many events of its streams it has not been sent, or passed over."""
+        return sum(
+            max(0, following.tail.head - following.cursor) for following in self.following.values()
+        )
 
     def start(self) -> None:
         """Go live."""
@@ -208,7 +215,7 @@ class Connection:
                 following.cursor, self.encoding, settings.batch_bytes, settings.compress_above
             )
             following.cursor = last
-            await self._send_events(wire, count)
+            await self._send_events(wire, count, tail.heard_at(last))
         else:
             await self._send_run(following, tail.after(following.cursor, settings.batch_bytes))
         return True
@@ -220,7 +227,9 @@ class Connection:
             wanted = run if following.selection.is_everything else [event for event in run if admits(event)]
             following.cursor = run[-1].seq
             if wanted:
-                await self._send_events(batch_frame(wanted, self.encoding, above), len(wanted))
+                await self._send_events(
+                    batch_frame(wanted, self.encoding, above), len(wanted), wanted[-1].heard_at
+                )
             return
         reached = following.cursor
         for event in run:
@@ -228,14 +237,14 @@ class Connection:
                 return  # a resume has moved it meanwhile
             following.cursor = reached = event.seq
             if admits(event):
-                await self._send_events(event.frame(self.encoding, above), 1)
+                await self._send_events(event.frame(self.encoding, above), 1, event.heard_at)
 
-    async def _send_events(self, wire: Wire, count: int) -> None:
+    async def _send_events(self, wire: Wire, count: int, heard_at: float | None) -> None:
         await self._send_wire(wire)
         self.sent += count
-        metrics.delivered.labels(self.encoding).inc(count)
-        metrics.frames.labels(self.encoding).inc()
-        metrics.delivered_bytes.labels(self.encoding).inc(len(wire))
+        self._sending.count(count, len(wire))
+        if heard_at is not None:
+            metrics.to_socket.observe(time.monotonic() - heard_at)
 
     async def _catch_up(self, following: Following) -> bool:
         if following.fell_behind_at is None:

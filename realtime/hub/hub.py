@@ -25,14 +25,17 @@ from realtime import conf, metrics
 from realtime.events import announcing, placing, publisher, reading
 from realtime.hub import threads
 from realtime.hub.connection import Connection
-from realtime.hub.ledger import Ledger
+from realtime.hub.gauges import Gauges
+from realtime.hub.ledger import Ledger, Report
 from realtime.hub.listening import Listener
 from realtime.hub.presence import PresenceWatch
 from realtime.hub.roster import Roster
 from realtime.hub.streams import Streams
 from realtime.hub.watch import Watch
+from realtime.models import Asked
 from realtime.protocol import groups, outbound
 from realtime.protocol.closing import CloseCode
+from realtime.protocol.errors import ErrorCode
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +59,8 @@ class Hub:
         self.listener = Listener(lambda: {groups.CONTROL, *self.streams.tails}, self._heard)
         self.streams = Streams(self.listener, self.spawn)
         self.roster = Roster()
-        self.ledger = Ledger(self.drain_asked)
+        self.ledger = Ledger(self.drain_asked, self.asked)
+        self.gauges = Gauges(self)
         self.watch = Watch(self)
         self.presence = PresenceWatch(self)
         self.draining = False
@@ -117,7 +121,7 @@ class Hub:
         for stream in list(connection.following):
             self.streams.unfollow(connection, stream)
         self.ledger.closed(connection, code)
-        metrics.closed.labels(str(code)).inc()
+        metrics.closed.labels(metrics.code_label(code)).inc()
         await connection.end()
 
     # Ending
@@ -129,6 +133,7 @@ class Hub:
         Each is told by a `reconnect` frame when to come back; they resume elsewhere, or here once it is back.
         """
         self.draining = True
+        metrics.drains.inc()
         self.ledger.drain()
         leaving = list(self.roster.connections.values())
         random.shuffle(leaving)
@@ -153,6 +158,22 @@ class Hub:
         if process == str(self.ledger.process.pk) and not self.draining:
             self.draining = True
             self.spawn(self._drain_and_leave())
+
+    def asked(self, connection_id: UUID, what: str) -> Report | None:
+        """Do what an administrator asks of a connection; return its figures if that is what was asked."""
+        connection = self.roster.connections.get(connection_id)
+        if connection is None or connection.is_closing:
+            return None
+        if what == Asked.REPORT:
+            return Report(connection_id, connection.sent, connection.lag())
+        metrics.disconnected.inc()
+        log.info("disconnecting on request", connection=str(connection_id))
+        connection.close(
+            CloseCode.REVOKED,
+            ErrorCode.ACCESS_REVOKED,
+            "Disconnected by an administrator: reload the page to connect again.",
+        )
+        return None
 
     async def _drain_and_leave(self) -> None:
         await self.drain(conf.current().drain_seconds)
@@ -184,6 +205,9 @@ class Hub:
             self._access_changed(message["data"])
         elif message["type"] == "control.drain":
             self.drain_asked(message["process"])
+        elif message["type"] == "control.asked":
+            if str(self.ledger.process.pk) in message["processes"]:
+                self.ledger.look()
         else:
             log.warning("unknown group message", type=message["type"])
 
@@ -236,7 +260,9 @@ class Hub:
 
     async def _tick_forever(self) -> None:
         while True:
+            due = time.monotonic() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
+            self.gauges.sample(time.monotonic() - due)
             await self.watch.tick()
 
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -21,7 +22,7 @@ from django.utils import timezone
 
 from realtime import bookmarks, conf
 from realtime.hub import threads
-from realtime.models import LiveConnection, SelectedClient, ServerProcess
+from realtime.models import Asked, LiveConnection, SelectedClient, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +35,24 @@ VANISHED = 1006
 """Close code of connections whose process died: RFC 6455's "closed abnormally"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of an open connection: events sent, and events it is behind."""
+
+    connection: UUID
+    sent: int
+    lag: int
+
+
 class Ledger:
     """The rows of one hub."""
 
-    def __init__(self, on_drain: Callable[[str], None]) -> None:
+    def __init__(
+        self, on_drain: Callable[[str], None], on_asked: Callable[[UUID, str], Report | None]
+    ) -> None:
         self._on_drain = on_drain
+        self._on_asked = on_asked
+        self._asked: list[tuple[UUID, str]] = []
         self._asked_to_drain = False
         self.process = ServerProcess(host=socket.gethostname(), pid=os.getpid())
         self._opened: dict[UUID, LiveConnection] = {}
@@ -93,6 +107,11 @@ class Ledger:
         self._beaten_at = float("-inf")
         self._changed.set()
 
+    def look(self) -> None:
+        """Look now, not with the next heartbeat, for what is asked of this process's connections."""
+        self._beaten_at = float("-inf")
+        self._changed.set()
+
     async def run(self) -> None:
         """Write for ever: changes soon after they happen, the heartbeat when it is due."""
         while True:
@@ -139,6 +158,28 @@ class Ledger:
             self._beaten_at = time.monotonic()
         if self._asked_to_drain:
             self._on_drain(str(self.process.pk))
+        await self._answer()
+
+    async def _answer(self) -> None:
+        """Do what administrators have asked, found with the heartbeat."""
+        asked, self._asked = self._asked, []
+        reports = [report for key, what in asked if (report := self._on_asked(key, what)) is not None]
+        if reports:
+            await threads.run("hub", self._store_reports, reports)
+
+    @staticmethod
+    def _store_reports(reports: list[Report]) -> None:
+        rows = [
+            LiveConnection(
+                id=report.connection,
+                sent=report.sent,
+                lag=report.lag,
+                reported_at=timezone.now(),
+                asked=Asked.NOTHING,
+            )
+            for report in reports
+        ]
+        LiveConnection.objects.bulk_update(rows, ["sent", "lag", "reported_at", "asked"], batch_size=500)
 
     def _store(
         self,
@@ -154,6 +195,8 @@ class Ledger:
             self._asked_to_drain = asked and not self.process.draining
             self.process.draining = self.process.draining or asked
             self.process.save()
+            mine = LiveConnection.objects.filter(process=self.process, closed_at=None)
+            self._asked = list(mine.exclude(asked=Asked.NOTHING).values_list("pk", "asked"))
             bury_dead()
         if opened:
             LiveConnection.objects.bulk_create(opened, batch_size=1000, ignore_conflicts=True)

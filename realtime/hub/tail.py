@@ -7,6 +7,7 @@ connection whose cursor falls off it reads the rows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,18 @@ Connections drift apart over a handful of places.
 class StreamEvent:
     """An event in its place in one stream; its bodies are made at first use, once per encoding."""
 
-    __slots__ = ("_bodies", "_wires", "client_id", "data", "seq", "severity", "stream", "timestamp", "type")
+    __slots__ = (
+        "_bodies",
+        "_wires",
+        "client_id",
+        "data",
+        "heard_at",
+        "seq",
+        "severity",
+        "stream",
+        "timestamp",
+        "type",
+    )
 
     def __init__(
         self, stream: str, seq: int, type_: str, client_id: str, severity: str, timestamp: str, data: str
@@ -38,6 +50,8 @@ class StreamEvent:
         self.severity = severity
         self.timestamp = timestamp
         self.data = data
+        self.heard_at: float | None = None
+        """When the hub took it, by the monotonic clock; None for one that was read for a single connection."""
         self._bodies: dict[bool, bytes] = {}
         self._wires: dict[Encoding, Wire] = {}
 
@@ -160,12 +174,17 @@ class Tail:
             self._frames[key] = made
         return made
 
+    def heard_at(self, seq: int) -> float | None:
+        """Return when the event `seq`, which must be in memory, was taken."""
+        return self._events[self._start + seq - self.first].heard_at
+
     def wake(self) -> None:
         """Tell all followers that there is something new."""
         for following in self.followers:
             following.connection.wake()
 
     def _append(self, event: StreamEvent) -> None:
+        event.heard_at = time.monotonic()
         self._events.append(event)
         self._bytes += event.size
         self.head = event.seq

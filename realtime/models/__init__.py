@@ -1,9 +1,10 @@
 """Rows of delivery: the event log, and who is connected."""
 
-from realtime.models.connections import Bookmark, LiveConnection, SelectedClient, ServerProcess, Ticket
+from realtime.models.connections import Asked, Bookmark, LiveConnection, SelectedClient, ServerProcess, Ticket
 from realtime.models.log import Event, Kind, Log, Outbox, Stream
 
 __all__ = [
+    "Asked",
     "Bookmark",
     "Event",
     "Kind",

@@ -52,6 +52,14 @@ class ConnectionQuerySet(models.QuerySet["LiveConnection"]):
         return self.filter(closed_at=None, process__in=ServerProcess.objects.live())
 
 
+class Asked(models.TextChoices):
+    """What an administrator asks of an open connection; its process finds it with its heartbeat, or at once by Redis."""
+
+    NOTHING = ""
+    REPORT = "report", "its figures"
+    CLOSE = "close", "to be closed"
+
+
 class LiveConnection(models.Model):
     """One socket: who watched what, from when to when."""
 
@@ -75,6 +83,9 @@ class LiveConnection(models.Model):
     closed_at = models.DateTimeField(null=True)
     close_code = models.PositiveSmallIntegerField(null=True)
     sent = models.PositiveBigIntegerField(default=0, help_text="Events sent")
+    lag = models.PositiveBigIntegerField(null=True, help_text="Events it was behind, when it was last asked")
+    reported_at = models.DateTimeField(null=True)
+    asked = models.CharField(max_length=8, choices=Asked.choices, default=Asked.NOTHING, blank=True)
 
     objects = ConnectionQuerySet.as_manager()
 
