@@ -134,6 +134,7 @@ CHANNEL_LAYERS: dict[str, Any] = {
         "CONFIG": {
             "hosts": [{"address": REDIS_URL, "socket_timeout": 5, "socket_connect_timeout": 2}],
             "prefix": env("REDIS_PREFIX", default="portal"),
+            "symmetric_encryption_keys": env.list("CHANNEL_ENCRYPTION_KEY", default=[]),
         },
     }
     if REDIS_URL
@@ -214,11 +215,15 @@ CONTENT_SECURITY_POLICY = {
 }
 if not DEBUG:
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_REDIRECT_EXEMPT = [r"^(?:healthz|readyz|metrics)$"]  # asked by neighbours, without TLS
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Who may read /metrics from elsewhere than this machine: a bearer token. Empty: nobody.
+METRICS_TOKEN: str = env("METRICS_TOKEN", default="")
 
 LOG_FORMAT: str = env("LOG_FORMAT", default="console" if sys.stderr.isatty() or DEBUG else "json")
 LOGGING: dict[str, Any] = {

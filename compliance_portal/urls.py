@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from compliance_portal.spa import SpaView
 from realtime.health import healthz, readyz
+from realtime.metrics_endpoint import metrics
 
 urlpatterns = [
     path("api/v1/", include("realtime.api.urls")),
@@ -12,6 +13,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("app/", SpaView.as_view(), name="app"),
     path("app/<path:path>", SpaView.as_view(), name="app-path"),
     path("", include("engagement.pages.urls")),

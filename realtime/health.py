@@ -15,6 +15,9 @@ from realtime.events import announcing
 from realtime.hub import hub as hubs
 from realtime.hub import threads
 
+LATE_SECONDS = 5.0
+"""A process whose event loop is later than this should not be sent new work."""
+
 
 async def healthz(request: HttpRequest) -> JsonResponse:
     """Answer that the process's event loop turns."""
@@ -29,9 +32,10 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     checks = {
         "database": await _database(),
         "draining": "yes" if hubs.is_draining() else "no",
-        "channel_layer": await _layer(),
+        "channel_layer": await layer(),
+        "event_loop": "ok" if hubs.loop_lag() < LATE_SECONDS else "late",
     }
-    ready = checks["database"] == "ok" and checks["draining"] == "no"
+    ready = checks["database"] == "ok" and checks["draining"] == "no" and checks["event_loop"] == "ok"
     return JsonResponse({"status": "ready" if ready else "not ready", **checks}, status=200 if ready else 503)
 
 
@@ -50,7 +54,8 @@ def _migrated() -> str:
     return f"{len(pending)} migrations to apply" if pending else "ok"
 
 
-async def _layer() -> str:
+async def layer() -> str:
+    """Return how the channel layer is: `ok`, `away`, or `in-memory`, which is always there."""
     if not announcing.is_shared():
         return "in-memory"
     try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from realtime import conf, metrics
+from realtime import conf, metrics, telemetry
 from realtime.hub.filters import Selection
 from realtime.hub.tail import StreamEvent, batch_frame
 from realtime.protocol import outbound
@@ -240,7 +240,8 @@ class Connection:
                 await self._send_events(event.frame(self.encoding, above), 1, event.heard_at)
 
     async def _send_events(self, wire: Wire, count: int, heard_at: float | None) -> None:
-        await self._send_wire(wire)
+        with telemetry.span("realtime.deliver", connection=str(self.id), events=count):
+            await self._send_wire(wire)
         self.sent += count
         self._sending.count(count, len(wire))
         if heard_at is not None:

@@ -113,6 +113,7 @@ class Hub:
         """Take a connection in."""
         self.roster.add(connection)
         self.ledger.opened(connection)
+        self.gauges.opened(connection.scope)
 
     async def release(self, connection: Connection, code: int) -> None:
         """Let a connection go, with all it followed."""
@@ -121,6 +122,7 @@ class Hub:
         for stream in list(connection.following):
             self.streams.unfollow(connection, stream)
         self.ledger.closed(connection, code)
+        self.gauges.closed(connection.scope)
         metrics.closed.labels(metrics.code_label(code)).inc()
         await connection.end()
 
@@ -279,6 +281,11 @@ def current() -> Hub:
     if loop not in _hubs:
         _hubs[loop] = Hub()
     return _hubs[loop]
+
+
+def loop_lag() -> float:
+    """Return by how many seconds the last tick of this process's slowest hub came late."""
+    return max((hub.gauges.loop_lag for hub in list(_hubs.values())), default=0.0)
 
 
 def is_draining() -> bool:

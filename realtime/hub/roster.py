@@ -28,7 +28,6 @@ class Roster:
         for key in _counted(connection):
             self._counts.add(key)
         metrics.opened.labels(connection.scope).inc()
-        metrics.connections.labels(connection.scope).inc()
 
     def remove(self, connection: Connection) -> bool:
         """Let a connection go. Return False where it had gone already."""
@@ -36,7 +35,6 @@ class Roster:
             return False
         for key in _counted(connection):
             self._counts.remove(key)
-        metrics.connections.labels(connection.scope).dec()
         return True
 
     def over_limit(self, address: str, user_id: UUID, client_id: str | None) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from django.db import Error
 
-from realtime import conf, metrics
+from realtime import conf, metrics, telemetry
 from realtime.events import reading
 from realtime.events.reading import Replay, Resync
 from realtime.hub import threads
@@ -116,7 +116,9 @@ class Streams:
             StreamEvent(stream, seq, type_, client_id, severity, timestamp, data)
             for seq, _position, type_, client_id, severity, timestamp, data in announced
         ]
-        appended, doubled, missing = tail.offer(events)
+        with telemetry.span("realtime.hear", stream=stream, events=len(events)) as span:
+            appended, doubled, missing = tail.offer(events)
+            span.note(seq=tail.head)
         if doubled:
             metrics.doubles.inc(doubled)
         if appended:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from daphne.management.commands.runserver import get_default_application
 from django.core.management.base import CommandError
 
 from engagement.management.console import PortalCommand
+from realtime import metrics_endpoint
 from realtime.server.daphne import Server
 
 log = structlog.get_logger(__name__)
@@ -54,12 +56,18 @@ class Command(PortalCommand):
                 "more than one wants REDIS_URL and PostgreSQL"
             ),
         )
+        parser.add_argument(
+            "--behind-proxy",
+            action="store_true",
+            help="believe X-Forwarded-For: only where a proxy overwrites it, as deploy/nginx does",
+        )
         parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until stopped."""
         if options["processes"] < 1:
             raise CommandError("--processes is at least 1.")
+        self._behind_proxy = options["behind_proxy"]
         if options["fd"] is not None:
             self._serve([f"fd:fileno={options['fd']}"])
             return
@@ -89,7 +97,12 @@ class Command(PortalCommand):
         return listening
 
     def _serve(self, endpoints: list[str]) -> None:
-        Server(application=get_default_application(), endpoints=endpoints, verbosity=1).run()
+        Server(
+            application=get_default_application(),
+            endpoints=endpoints,
+            verbosity=1,
+            proxy_forwarded_address_header="X-Forwarded-For" if self._behind_proxy else None,
+        ).run()
 
     def _supervise(self, listening: socket.socket, count: int) -> None:
         """Keep `count` children serving the one listening socket.
@@ -97,7 +110,13 @@ class Command(PortalCommand):
         Pass SIGTERM and SIGINT on and wait for them.
         """
         os.set_inheritable(listening.fileno(), True)
+        with tempfile.TemporaryDirectory(prefix="portal-metrics-") as folder:
+            os.environ.setdefault(metrics_endpoint.FILES, folder)  # the processes' metrics add up there
+            self._keep_serving(listening, count)
+
+    def _keep_serving(self, listening: socket.socket, count: int) -> None:
         command = [sys.executable, sys.argv[0], "serve", "--fd", str(listening.fileno())]
+        command += ["--behind-proxy"] if self._behind_proxy else []
         stopping: list[int] = []
         children: list[subprocess.Popen[bytes]] = []
 

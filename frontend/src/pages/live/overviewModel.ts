@@ -1,0 +1,93 @@
+/**
+ * What the overview shows of all clients: a snapshot, and the events since.
+ *
+ * Interactions are counted up as they come, open alerts up and down; people and corrections are fetched (`isStale`).
+ */
+
+import type { EventFrame } from "../../services/protocol.js";
+import { type Severity, SEVERITIES } from "../../services/vocabulary.js";
+import type { Counts } from "./activity.js";
+import { type Alert, AlertBook, type BySeverity, noAlerts, sumOf } from "./alertBook.js";
+
+/** A row of the overview's data (`engagement/pages/views.py`). */
+export interface ClientRow {
+  client_id: string;
+  client: string;
+  interactions_today: number;
+  active_users: number;
+  open_alerts: BySeverity;
+  last_activity_iso: string | null;
+}
+
+export interface Overview {
+  /** The server's time before it read the rows. */
+  until: string;
+  clients: (ClientRow & { recent: Counts })[];
+}
+
+export interface OverviewTotals {
+  interactions_today: number;
+  active_users: number;
+  open_alerts: BySeverity;
+  open_alerts_total: number;
+}
+
+export class OverviewModel {
+  readonly alerts: AlertBook;
+  isStale = false;
+  /** The clients whose rows changed since this was last emptied. */
+  readonly changed = new Set<string>();
+  readonly #clients = new Map<string, ClientRow>();
+
+  constructor(feedLength: number) {
+    this.alerts = new AlertBook(feedLength);
+  }
+
+  get clients(): Iterable<ClientRow> {
+    return this.#clients.values();
+  }
+
+  client(id: string): ClientRow | undefined {
+    return this.#clients.get(id);
+  }
+
+  load({ clients }: Overview, alerts: readonly Alert[]): void {
+    this.#clients.clear();
+    for (const { recent: _, ...row } of clients) {
+      this.#clients.set(row.client_id, { ...row, open_alerts: { ...row.open_alerts } });
+      this.changed.add(row.client_id);
+    }
+    this.alerts.load(alerts);
+    this.isStale = false;
+  }
+
+  apply(frame: EventFrame): void {
+    const client = this.#clients.get(frame.client_id);
+    if (!client) {
+      this.isStale = true; // new to this MSP
+      return;
+    }
+    this.changed.add(client.client_id);
+    if (frame.type === "interaction_update") {
+      client.interactions_today = Math.max(client.interactions_today + frame.data.interaction_count, 0);
+      if ((client.last_activity_iso ?? "") < frame.timestamp) client.last_activity_iso = frame.timestamp;
+      this.isStale = true;
+    } else if (frame.type === "alert") {
+      const deltas = this.alerts.apply(frame);
+      for (const { severity, by } of deltas ?? []) client.open_alerts[severity] += by;
+      if (deltas === null) this.isStale = true;
+    } else this.isStale = true;
+  }
+
+  totals(): OverviewTotals {
+    const open_alerts = noAlerts();
+    let interactions_today = 0;
+    let active_users = 0;
+    for (const client of this.#clients.values()) {
+      interactions_today += client.interactions_today;
+      active_users += client.active_users;
+      for (const severity of SEVERITIES as readonly Severity[]) open_alerts[severity] += client.open_alerts[severity];
+    }
+    return { interactions_today, active_users, open_alerts, open_alerts_total: sumOf(open_alerts) };
+  }
+}

@@ -1,0 +1,29 @@
+/** Where to connect to. */
+
+export interface AddressOptions {
+  /** The server, such as `https://portal.example` or `wss://portal.example/api/v1`; by default the page's own. */
+  baseUrl?: string;
+  /** `selected`: follow only the clients that are subscribed to (MSP users). By default all of the user's scope. */
+  scope?: "selected";
+  /** Whether the server may send several events in one frame; default true. */
+  batch?: boolean;
+  /** Further query parameters. */
+  params?: Readonly<Record<string, string>>;
+}
+
+/** The route of one client, where `path` is the general one; else `path` itself. */
+export const routeOf = (path: string, clientId: string | undefined): string =>
+  clientId ? path.replace(/\/ws\/engagement$/, `/ws/client/${encodeURIComponent(clientId)}/engagement`) : path;
+
+export function addressOf(path: string, clientId: string | undefined, options: AddressOptions): string {
+  const base = options.baseUrl ?? (typeof location === "undefined" ? undefined : location.origin);
+  const route = routeOf(path, clientId);
+  const isWhole = /^(ws|http)s?:/.test(route);
+  if (!isWhole && !base) throw new TypeError("Outside a page, WebSocketClient needs the baseUrl option.");
+  const url = new URL(isWhole ? route : `${base!.replace(/\/$/, "")}${route}`);
+  url.protocol = url.protocol.replace("http", "ws");
+  if (options.batch !== false) url.searchParams.set("batch", "1");
+  if (options.scope) url.searchParams.set("scope", options.scope);
+  for (const [key, value] of Object.entries(options.params ?? {})) url.searchParams.set(key, value);
+  return url.href;
+}

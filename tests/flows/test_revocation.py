@@ -1,0 +1,90 @@
+"""Access taken away in bulk, by cascade, and beside a socket that takes nothing: nobody keeps what is not theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from engagement.models import MSP, Client, User
+from tests.factories import AlertFactory, MSPFactory, UserFactory
+from tests.flows.test_stalled_reader import stalled
+from tests.sockets import Socket
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BOUND = 1.5
+"""Seconds from the commit to the close, on a busy test machine; the promise is 1 s, measured by `benchmarks.revocation`."""
+
+DEEDS: dict[str, Callable[[Any], object]] = {
+    "the user is deleted": lambda t: t.client_user.delete(),
+    "users are deleted in bulk": lambda t: User.objects.filter(pk=t.client_user.pk).delete(),
+    "their client is deleted": lambda t: t.client.delete(),
+    "clients are deleted in bulk": lambda t: Client.objects.filter(pk=t.client.pk).delete(),
+    "their MSP is deleted": lambda t: MSP.objects.filter(pk=t.msp.pk).delete(),
+    "users are deactivated in bulk": lambda t: User.objects.filter(pk=t.client_user.pk).update(is_active=False),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_a_socket_ends_when_its_access_does(tenant, daphne, deed):
+    async with tenant.socket(daphne, tenant.client_user) as socket:
+        await sync_to_async(DEEDS[deed])(tenant)
+        done = time.monotonic()
+        code, _ = await socket.closed(timeout=5)
+        assert code == 4003
+        assert time.monotonic() - done < BOUND
+
+
+async def test_a_stalled_reader_delays_no_revocation(tenant, daphne):
+    """Both follow a client that goes to another MSP; the one that is asked first takes nothing more."""
+    path = "/ws/engagement?scope=selected"
+    async with stalled(tenant.socket(daphne, path=path)) as first:
+        await first.send({"type": "subscribe", "client_id": str(tenant.client.pk)})
+        async with tenant.socket(daphne, path=path) as second:
+            await second.ask({"type": "subscribe", "client_id": str(tenant.client.pk)})
+
+            def flood() -> None:
+                for _ in range(150):
+                    AlertFactory(client=tenant.client, details="x" * 40_000)
+
+            await sync_to_async(flood)()
+            await second.events(150, timeout=20)
+
+            def move() -> None:
+                client = Client.objects.get(pk=tenant.client.pk)
+                client.msp = MSPFactory()
+                client.save()
+
+            await sync_to_async(move)()
+            frame = await second.receive(timeout=BOUND)
+            assert (frame["type"], frame["client_id"]) == ("unsubscribed", str(tenant.client.pk))
+            await sync_to_async(AlertFactory)(client=tenant.client)
+            await second.silence()
+
+
+async def test_a_moved_client_leaves_all_its_watchers_of_the_old_msp_at_once(tenant, daphne):
+    """Sixty sockets on it: the last is no later than the bound."""
+    path = f"/ws/client/{tenant.client.pk}/engagement"
+    users = [await sync_to_async(UserFactory)(role="msp_user", msp=tenant.msp) for _ in range(3)]
+    sockets = [await tenant.socket(daphne, users[n % 3], path).__aenter__() for n in range(60)]
+
+    def move() -> None:
+        client = Client.objects.get(pk=tenant.client.pk)
+        client.msp = MSPFactory()
+        client.save()
+
+    await sync_to_async(move)()
+    done = time.monotonic()
+
+    async def ended(socket: Socket) -> tuple[int | None, float]:
+        code, _ = await socket.closed(timeout=10)
+        return code, time.monotonic() - done
+
+    ends = await asyncio.gather(*(ended(socket) for socket in sockets))
+    assert {code for code, _ in ends} == {4003}
+    assert max(after for _, after in ends) < BOUND

@@ -1,0 +1,96 @@
+"""Back-pressure: readers that stop cost the server next to no memory, and nobody else any time."""
+
+from __future__ import annotations
+
+import os
+import socket as sockets
+import statistics
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import websockets
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from websockets.asyncio.client import ClientConnection, connect
+
+from realtime import broadcast
+from tests.realtime.conftest import Tenant
+from tests.realtime.doors import GENERAL, read
+from tests.servers import PortalServer
+from tests.sockets import token_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+MIB = 2**20
+STALLED = 20
+EVENTS = 70
+SIZE = 100_000
+"""Bytes of an event's data. 20 × 70 × 100 KB: 140 MB that nobody reads, some of it in the kernel's buffers."""
+
+
+def resident(pid: int) -> int:
+    """Return a process's resident memory in bytes."""
+    [line] = [row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024
+
+
+def flood(tenant: Tenant, count: int, size: int = SIZE) -> None:
+    """Broadcast events in one transaction."""
+    with transaction.atomic():
+        for number in range(count):
+            data = {"severity": "low", "details": str(number), "filling": os.urandom(size // 2).hex()}
+            broadcast.broadcast_alert(tenant.client.pk, tenant.msp.pk, data)
+
+
+async def stall(server: PortalServer, token: str) -> ClientConnection:
+    """Connect a socket that reads its first frame and then nothing more, with little room in the kernel."""
+    plain = sockets.socket()
+    plain.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 16_384)
+    plain.connect(("127.0.0.1", server.port))
+    raw = await connect(
+        f"{server.ws_url}{GENERAL}",
+        sock=plain,
+        subprotocols=[websockets.Subprotocol("compliance.v1"), websockets.Subprotocol(f"bearer.{token}")],
+        compression=None,
+        ping_interval=None,
+        max_size=2**24,
+    )
+    assert read(await raw.recv())["type"] == "connection"
+    raw.transport.pause_reading()
+    return raw
+
+
+async def test_readers_that_stop_grow_the_server_by_little_and_delay_nobody(tenant, server):
+    token = token_for(tenant.msp_user)
+    async with AsyncExitStack() as stack:
+        healthy = await stack.enter_async_context(tenant.socket(server))
+
+        async def flooded() -> None:
+            await sync_to_async(flood)(tenant, EVENTS)
+            assert len(await healthy.events(EVENTS, 30)) == EVENTS
+
+        for _ in range(3):  # fills what the hub keeps of a stream, and the allocator
+            await flooded()
+        stalled = []
+        for _ in range(STALLED):
+            stalled.append(await stall(server, token))
+            stack.callback(stalled[-1].transport.abort)
+        before = resident(server.pid)
+        await flooded()
+        grown = resident(server.pid) - before
+        assert grown < 16 * MIB, f"{grown / MIB:.1f} MiB"
+
+        took = []
+        for _ in range(20):
+            begin = time.perf_counter()
+            await sync_to_async(flood)(tenant, 1, 100)
+            await healthy.events(1)
+            took.append(time.perf_counter() - begin)
+        assert statistics.median(took) < 0.3
+        assert max(took) < 2
+
+        stalled[0].transport.resume_reading()
+        seqs = [read(await stalled[0].recv())["seq"] for _ in range(EVENTS + 20)]
+        assert seqs == list(range(3 * EVENTS + 1, 4 * EVENTS + 21)), "all of it arrives once it is read"
