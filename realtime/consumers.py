@@ -69,6 +69,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 code = await self._converse(receive)
         finally:
             await self._clean_up(code)
+            structlog.contextvars.clear_contextvars()
 
     def route_client(self) -> str | None:
         """Return the client that the route names; None for the general one.
@@ -100,10 +101,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 )
             )
             return False
+        structlog.contextvars.bind_contextvars(
+            connection=str(connection.id), user=str(connection.identity.user_id)
+        )
         log.info(
             "connected",
-            connection=str(connection.id),
-            user=str(connection.identity.user_id),
             scope=connection.scope,
             client=connection.route_client,
             address=connection.address,
@@ -179,6 +181,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         try:
             return await threads.run("authenticating", identities.identify, credential)
         except Refused as refusal:
+            metrics.auth_failures.labels(credential.kind if credential else "none", refusal.code).inc()
             raise Closed(CloseCode.POLICY, refusal.code, refusal.message) from None
 
     async def _stream(self, identity: Identity, route_client: str | None) -> str | None:
@@ -275,10 +278,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
                     raise ProtocolError(ErrorCode.RATE_LIMITED, "Too many messages: send fewer a second.")
                 await requests.answer(connection, message.get("text"), message.get("bytes"))
             except ProtocolError as error:
+                log.info("message error", code=error.code, reason=error.message)
                 await connection.error(error.code, error.message, error.ref)
                 if not patience.take():
                     metrics.limited.labels("errors").inc()
-                    log.warning("closed for abuse", connection=str(connection.id), last=error.code)
+                    log.warning("closed for abuse", last=error.code)
                     connection.close(
                         CloseCode.POLICY,
                         ErrorCode.TOO_MANY_ERRORS,
@@ -289,14 +293,15 @@ class StreamConsumer(AsyncWebsocketConsumer):
         connection = self.connection
         if connection is None:
             return
+        lag = connection.lag()
         async with asyncio.timeout(conf.current().clean_up_timeout):
             await connection.hub.release(connection, code)
         log.info(
             "disconnected",
-            connection=str(connection.id),
             code=code,
             seconds=round((datetime.now(UTC) - connection.opened_at).total_seconds(), 3),
             sent=connection.sent,
+            lag=lag,
         )
 
     def _address(self) -> str:

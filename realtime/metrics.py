@@ -18,7 +18,9 @@ from realtime.protocol.closing import CloseCode
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-recorded = Counter("realtime_changes_recorded", "Changes written to the outbox, in their own transaction", ["kind"])
+recorded = Counter(
+    "realtime_changes_recorded", "Changes written to the outbox, in their own transaction", ["kind"]
+)
 placed = Counter("realtime_events_placed", "Events given their places by this process", ["type"])
 published = Counter("realtime_announcements", "Group messages sent to the channel layer")
 announcements_failed = Counter(
@@ -69,9 +71,7 @@ loop_lag = Gauge(
     ["process"],
     multiprocess_mode="livesum",
 )
-memory = Gauge(
-    "realtime_process_memory_bytes", "Resident memory", ["process"], multiprocess_mode="livesum"
-)
+memory = Gauge("realtime_process_memory_bytes", "Resident memory", ["process"], multiprocess_mode="livesum")
 cpu = Gauge(
     "realtime_process_cpu_seconds", "Processor time used so far", ["process"], multiprocess_mode="livesum"
 )

@@ -36,7 +36,13 @@ STATE_SECONDS = 3.0
 MOST_COUNTED = 100_000
 """Outbox rows are counted up to here: a scrape must stay cheap when the outbox is not."""
 
-_PASSED_ON = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_X_FORWARDED_PROTO")
+_PASSED_ON = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_FORWARDED",
+    "HTTP_X_REAL_IP",
+    "HTTP_VIA",
+    "HTTP_X_FORWARDED_PROTO",
+)
 
 
 async def metrics(request: HttpRequest) -> HttpResponse:
@@ -165,4 +171,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.signals import user_logged_out
+import structlog
+from django.contrib.auth.signals import user_logged_out, user_login_failed
 from django.db.models.signals import post_delete, post_save
 
 from engagement.models import Alert, Engagement, Interaction, TrackedModel
 from engagement.signals import access_changed, rows_changed
+from realtime import metrics
 from realtime.auth.identity import fingerprint
 from realtime.events.recording import Fact, record
 from realtime.models import Kind
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.http import HttpRequest
+
+log = structlog.get_logger(__name__)
 
 ALERT_COLUMNS = (
     "application_id",
@@ -51,6 +55,13 @@ def connect() -> None:
         rows_changed.connect(_rows_changed, sender=model, dispatch_uid=f"realtime.rows.{model.__name__}")
     access_changed.connect(_access_changed, dispatch_uid="realtime.access")
     user_logged_out.connect(_logged_out, dispatch_uid="realtime.logged_out")
+    user_login_failed.connect(_login_failed, dispatch_uid="realtime.login_failed")
+
+
+def _login_failed(sender: Any, credentials: dict[str, Any], **_: Any) -> None:
+    """Count and log a sign-in that failed, on the page or at the token endpoint; by name, never by password."""
+    metrics.auth_failures.labels("login", "invalid_credentials").inc()
+    log.info("authentication failed", door="login", username=str(credentials.get("username", ""))[:150])
 
 
 def _saved(

@@ -185,6 +185,7 @@ async def _authenticate(connection: Connection, message: inbound.Authenticate) -
     try:
         renewed = await threads.run("authenticating", identities.renew, connection.identity, message.token)
     except Refused as refusal:
+        metrics.auth_failures.labels("authenticate", refusal.code).inc()
         raise ProtocolError(refusal.code, refusal.message) from None
     if renewed.scope != connection.identity.scope:
         raise ProtocolError(ErrorCode.USER_CHANGED, "Your role or tenant changed: open a new connection.")

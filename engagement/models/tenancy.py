@@ -46,7 +46,7 @@ class ClientQuerySet(models.QuerySet["Client"]):
         """Update the rows; tell who may see them if they change MSP."""
         if not {"msp", "msp_id"} & values.keys():
             return super().update(**values)
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self.db, savepoint=False):
             moved = list(self.values_list("pk", flat=True))
             changed = super().update(**values)
             access_changed.send(Client, client_ids=moved, using=self.db)
@@ -102,7 +102,7 @@ class Client(UUIDModel):
     def save(self, **kwargs: Any) -> None:
         """Save; tell who may see this client if it changes MSP."""
         moved = not self._state.adding and getattr(self, "_loaded_msp_id", None) != self.msp_id
-        with transaction.atomic(using=kwargs.get("using") or self._state.db):
+        with transaction.atomic(using=kwargs.get("using") or self._state.db, savepoint=False):
             super().save(**kwargs)
             if moved:
                 access_changed.send(Client, client_ids=[self.pk], using=self._state.db)
@@ -120,7 +120,7 @@ class UserQuerySet(models.QuerySet["User"]):
         """Update the rows; tell whose access changes with them."""
         if not {*ACCESS_FIELDS, "msp", "client"} & values.keys():
             return super().update(**values)
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self.db, savepoint=False):
             affected = list(self.values_list("pk", flat=True))
             changed = super().update(**values)
             access_changed.send(User, user_ids=affected, using=self.db)
@@ -172,7 +172,7 @@ class User(UUIDModel, AbstractUser):
     def save(self, **kwargs: Any) -> None:
         """Save; tell that this user's access changed, if it did."""
         adding = self._state.adding
-        with transaction.atomic(using=kwargs.get("using") or self._state.db):
+        with transaction.atomic(using=kwargs.get("using") or self._state.db, savepoint=False):
             super().save(**kwargs)
             if not adding and getattr(self, "_loaded_access", None) != self._access():
                 access_changed.send(User, user_ids=[self.pk], using=self._state.db)

@@ -28,7 +28,7 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
 
     def bulk_create(self, objs: Iterable[_Tracked], *args: Any, **kwargs: Any) -> list[_Tracked]:
         """Create the rows and tell of them."""
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self.db, savepoint=False):
             rows = super().bulk_create(objs, *args, **kwargs)
             self._tell(rows)
         return rows
@@ -38,7 +38,7 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
     ) -> int:
         """Update the rows and tell of them."""
         rows = list(objs)
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self.db, savepoint=False):
             # Django's bulk_update calls update() for each batch, on a queryset of this class: a plain one tells
             # nothing, so all of it is told once.
             plain: models.QuerySet[Any] = models.QuerySet(self.model, using=self.db)
@@ -48,7 +48,7 @@ class TrackedQuerySet(ScopedQuerySet[_Tracked]):
 
     def update(self, **values: Any) -> int:
         """Update the rows and tell of them, in chunks of `UPDATE_CHUNK`."""
-        with transaction.atomic(using=self.db):
+        with transaction.atomic(using=self.db, savepoint=False):
             before = (
                 {row.pk: row for row in self.order_by().iterator(UPDATE_CHUNK)} if self._remembers() else None
             )
@@ -101,13 +101,13 @@ class TrackedModel(UUIDModel):
 
     def save(self, **kwargs: Any) -> None:
         """Save inside `atomic()`, so that what listens to `post_save` commits or rolls back with the row."""
-        with transaction.atomic(using=kwargs.get("using") or self._state.db):
+        with transaction.atomic(using=kwargs.get("using") or self._state.db, savepoint=False):
             super().save(**kwargs)
         self.previous = self.current()
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete inside `atomic()`, for the same reason."""
-        with transaction.atomic(using=using or self._state.db):
+        with transaction.atomic(using=using or self._state.db, savepoint=False):
             return super().delete(using=using, keep_parents=keep_parents)
 
     def current(self) -> dict[str, Any]:

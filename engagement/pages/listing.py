@@ -18,7 +18,7 @@ REMEMBERED = timedelta(days=30)
 
 
 def clients(viewer: User) -> list[dict[str, Any]]:
-    """Return a row for each client that `viewer` sees: that of `figures.clients_overview`, with what a list shows besides.
+    """Return a row for each client that `viewer` sees: that of `figures.clients_overview`, and more.
 
     `{industry, company_size, last_activity_iso}`, the last None where there was none in the last 30 days. Five queries.
     """

@@ -1,7 +1,7 @@
 """What happened in the last minutes: the counts that the live charts start from.
 
-Counts are by whole second of `occurred_at`, in UTC, as pairs `[seconds since the epoch, uses]`; seconds without uses are
-left out. The script puts them into its own, wider buckets.
+Counts are by whole second of `occurred_at`, as pairs `[seconds since the epoch, uses]`; seconds without uses are left
+out. The script puts them into its own, wider buckets.
 """
 
 from __future__ import annotations

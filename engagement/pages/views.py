@@ -111,7 +111,7 @@ class OverviewView(Page):
 
 
 class OverviewDataView(ForViewers):
-    """The overview's figures for its script, as JSON: `{until, clients: [row]}`, rows of `listing.clients` with `recent`.
+    """The overview's figures for its script, as JSON: `{until, clients}`, rows of `listing.clients` with `recent`.
 
     `until` is the moment before they were read; `recent` are the counts of `recent.by_client`.
     """
@@ -136,7 +136,9 @@ class OfClient(ForViewers):
 
     def find(self) -> Client:
         """Return the client; raise Http404 where the viewer does not see it."""
-        client = Client.objects.visible_to(self.viewer).select_related("msp").filter(pk=self.client_id).first()
+        client = (
+            Client.objects.visible_to(self.viewer).select_related("msp").filter(pk=self.client_id).first()
+        )
         if client is None:
             raise Http404("There is no such client among those you see.")
         return client
@@ -179,7 +181,9 @@ class AlertsView(Page):
         """Add the filter's form, and the page of alerts that it leads to."""
         form = AlertFilterForm(self.request.GET, self.viewer)
         found = form.narrow(Alert.objects.visible_to(self.viewer))
-        page = Paginator(found.order_by("-created_at", "-id"), PER_PAGE).get_page(self.request.GET.get("page"))
+        page = Paginator(found.order_by("-created_at", "-id"), PER_PAGE).get_page(
+            self.request.GET.get("page")
+        )
         return super().get_context_data(
             form=form,
             page=page,
@@ -209,7 +213,9 @@ class AlertDeedView(ForViewers):
             raise Http404("There is no such alert among those you see.")
         name = request.POST.get("deed", "")
         if name not in self.DEEDS:
-            return HttpResponse(f"Say what to do: deed is one of {', '.join(self.DEEDS)}.\n", "text/plain", 400)
+            return HttpResponse(
+                f"Say what to do: deed is one of {', '.join(self.DEEDS)}.\n", "text/plain", 400
+            )
         deed, done = self.DEEDS[name]
         try:
             deed(alert, self.viewer)

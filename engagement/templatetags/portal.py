@@ -1,5 +1,6 @@
-"""How the pages write numbers, changes and times. The script writes them the same way (`frontend/src/pages/live/format.ts`):
-tests of both read `tests/pages/formats.json`.
+"""How the pages write numbers, changes and times.
+
+The script writes them the same way (`frontend/src/pages/live/format.ts`): tests of both read `tests/pages/formats.json`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def theme(context: Context) -> str:
 
 
 @register.filter
-def number(value: int | float | str | None) -> str:
+def number(value: float | str | None) -> str:
     """Write a number with commas between thousands, and one decimal if it is not an integer; nothing for None."""
     if value is None or value == "":
         return ""
@@ -84,7 +85,7 @@ def clock(moment: str | None) -> str:
 
 @register.filter
 def glyph(row: dict[str, Any] | None, name: str) -> str:
-    """Return the sign of an application or agent: its icon where that is an emoji, else the first letter of `row[name]`."""
+    """Return an application's or agent's sign: its icon where that is an emoji, else the first letter of `row[name]`."""
     if row is None:
         return ""
     icon: str = row["icon"]

@@ -7,6 +7,8 @@ left in the outbox, the next to come places.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from django.db import connections, transaction
@@ -33,7 +35,7 @@ def place(limit: int, using: str) -> tuple[list[Event], bool]:
 
     Return the events in order, and whether there may be more.
     """
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using), _pipelined(using):
         _bound_lock(using)
         log = Log.current(lock=True)
         rows, more = _recorded(limit, using)
@@ -45,14 +47,24 @@ def place(limit: int, using: str) -> tuple[list[Event], bool]:
     return events, more
 
 
+@contextmanager
+def _pipelined(using: str) -> Iterator[None]:
+    """On PostgreSQL, send statements whose results nobody waits for along with the next: five round trips less."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    connection.ensure_connection()
+    with connection.connection.pipeline():
+        yield
+
+
 def _bound_lock(using: str) -> None:
     connection = connections[using]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS};"
-                f"SET LOCAL idle_in_transaction_session_timeout = {LOCK_TIMEOUT_MS}"
-            )
+            for timeout in ("lock_timeout", "idle_in_transaction_session_timeout"):
+                cursor.execute(f"SET LOCAL {timeout} = {LOCK_TIMEOUT_MS}")
 
 
 def _recorded(limit: int, using: str) -> tuple[list[Outbox], bool]:

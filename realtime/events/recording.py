@@ -45,7 +45,7 @@ def record(facts: Sequence[Fact], using: str | None = None) -> None:
     They are placed and announced after it commits.
     """
     alias = using or DEFAULT_DB_ALIAS
-    with telemetry.span("realtime.record", changes=len(facts)), transaction.atomic(using=alias):
+    with telemetry.span("realtime.record", changes=len(facts)), transaction.atomic(using=alias, savepoint=False):
         tx = _transaction_id(alias)
         rows = [
             Outbox(

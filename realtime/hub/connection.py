@@ -112,9 +112,7 @@ class Connection:
 
     def lag(self) -> int:
         """Return how many events of its streams it has not been sent, or passed over."""
-        return sum(
-            max(0, following.tail.head - following.cursor) for following in self.following.values()
-        )
+        return sum(max(0, following.tail.head - following.cursor) for following in self.following.values())
 
     def start(self) -> None:
         """Go live."""

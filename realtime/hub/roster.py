@@ -6,11 +6,15 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import structlog
+
 from realtime import conf, metrics
 from realtime.hub.limits import Buckets, Counts
 
 if TYPE_CHECKING:
     from realtime.hub.connection import Connection
+
+log = structlog.get_logger(__name__)
 
 
 class Roster:
@@ -50,6 +54,9 @@ class Roster:
         for key, most, name in limits:
             if self._counts[key] >= most:
                 metrics.limited.labels(f"connections_per_{key[0]}").inc()
+                log.warning(
+                    "limit hit", limit=f"connections_per_{key[0]}", address=address, user=str(user_id)
+                )
                 return f"{name} has {most} connections already"
         return None
 

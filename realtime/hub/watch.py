@@ -114,6 +114,7 @@ class Watch:
                     metrics.catch_ups.inc()
                 elif clock - following.fell_behind_at > settings.catch_up_timeout:
                     metrics.limited.labels("catch_up_timeout").inc()
+                    log.warning("limit hit", limit="catch_up_timeout", connection=str(connection.id))
                     connection.close(
                         CloseCode.TOO_SLOW, ErrorCode.TOO_SLOW, "Too slow to keep up: reconnect and resume."
                     )

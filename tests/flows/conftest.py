@@ -24,6 +24,13 @@ PRESENT = {
     "REALTIME_HEARTBEAT_EXPIRY": "1.5",
 }
 
+UNHURRIED = {
+    **FAST,
+    "REALTIME_MESSAGES_PER_SECOND": "10000",
+    "REALTIME_MESSAGES_BURST": "100000",
+    "REALTIME_ERRORS_PER_MINUTE": "100000",
+}
+
 StartShared = Callable[[str, Mapping[str, str]], PortalServer]
 
 
@@ -57,3 +64,9 @@ def lossy(transactional_db: None, _servers_by_name: StartShared) -> PortalServer
 def present(transactional_db: None, _servers_by_name: StartShared) -> PortalServer:
     """Return our Daphne with quick heartbeats and presence that looks five times a second."""
     return noticed(_servers_by_name("present", PRESENT))
+
+
+@pytest.fixture
+def unhurried(transactional_db: None, _servers_by_name: StartShared) -> PortalServer:
+    """Return our Daphne without limits on how much a client may say."""
+    return noticed(_servers_by_name("unhurried", UNHURRIED))

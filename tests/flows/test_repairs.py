@@ -84,7 +84,7 @@ async def follow(hub: Hub, tenant: Any, *, batches: bool = False) -> tuple[Conne
         address="127.0.0.1",
     )
     hub.register(connection)
-    await hub.follow(connection, groups.msp(tenant.msp.pk))
+    await hub.streams.follow(connection, groups.msp(tenant.msp.pk))
     connection.start()
     return connection, wire
 
@@ -134,9 +134,9 @@ async def test_an_event_placed_while_a_repair_is_under_way_is_found_by_the_next_
     async with running_hub() as hub:
         _, wire = await follow(hub, tenant)
         await save(tenant)
-        hub._repairing.add(groups.msp(tenant.msp.pk))
+        hub.streams._repairing.add(groups.msp(tenant.msp.pk))
         await hub.sweep()
-        hub._repairing.clear()
+        hub.streams._repairing.clear()
         await hub.sweep()
         await settled(lambda: wire.seqs() == [1])
 
@@ -146,7 +146,7 @@ async def test_a_stream_that_is_just_being_opened_is_not_passed_over(tenant):
     stream = groups.msp(tenant.msp.pk)
     async with running_hub() as hub:
         connection, wire = await follow(hub, tenant)
-        tail = hub.tails[stream]
+        tail = hub.streams.tails[stream]
         tail.head = -1
         await save(tenant)
         await hub.sweep()
@@ -204,7 +204,7 @@ async def test_a_resume_while_a_page_is_being_read_is_no_reason_to_resync(tenant
         await hub.sweep()
         await settled(lambda: wire.seqs() == list(range(1, 13)))
         wire.frames.clear()
-        true_after = hub.pages.after
+        true_after = hub.streams.pages.after
         waiting, reading_on = asyncio.Event(), asyncio.Event()
 
         async def slow(name: str, cursor: int) -> Any:
@@ -214,7 +214,7 @@ async def test_a_resume_while_a_page_is_being_read_is_no_reason_to_resync(tenant
                 await reading_on.wait()
             return page
 
-        monkeypatch.setattr(hub.pages, "after", slow)
+        monkeypatch.setattr(hub.streams.pages, "after", slow)
         await requests.resume(connection, {stream: 3}, None, None)
         await waiting.wait()
         await requests.resume(connection, {stream: 1}, None, None)

@@ -91,6 +91,17 @@ export const centreOf = (filter: Filter, { count, next, results, positions, epoc
   loaded: results.length,
 });
 
+/** Return a newer snapshot of the first page with what `before` holds beyond it: events kept that right. */
+export function refreshed(before: Centre, first: Centre): Centre {
+  const last = first.alerts.at(-1);
+  if (!last || !first.hasMore) return first;
+  const ids = new Set(first.alerts.map(({ id }) => id));
+  const older = before.alerts.filter((alert) => newestFirst(last, alert) < 0 && !ids.has(alert.id));
+  if (older.length === 0) return first;
+  const alerts = [...first.alerts, ...older];
+  return { ...first, alerts, loaded: alerts.length, hasMore: before.hasMore };
+}
+
 /** Return the centre with older alerts; those it holds already stay as they are, being newer. */
 export function withOlder(centre: Centre, { next, results }: Pick<AlertPage, "next" | "results">): Centre {
   const held = new Set(centre.alerts.map(({ id }) => id));

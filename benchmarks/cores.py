@@ -1,0 +1,56 @@
+"""Which process runs on which core, and what it uses: Linux's /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.servers.process import process_tree
+
+ALL = os.sched_getaffinity(0)
+_ordered = sorted(ALL)
+SERVER = {_ordered[0]}
+LOAD = {_ordered[1]} if len(_ordered) > 1 else ALL
+"""The servers under test get one core, the load client and what serves both (Redis, PostgreSQL) another."""
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def on(cores: set[int]) -> Iterator[None]:
+    """Start processes inside this on `cores`; threads and children inherit it."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def move(pid: int, cores: set[int]) -> None:
+    """Move a process, its threads and its children to `cores`."""
+    for member in process_tree(pid):
+        for thread in Path(f"/proc/{member}/task").glob("[0-9]*"):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), cores)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and its children so far."""
+    total = 0
+    for member in process_tree(pid):
+        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / _TICKS
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the resident memory of a process and its children."""
+    total = 0
+    for member in process_tree(pid):
+        for line in Path(f"/proc/{member}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                total += int(line.split()[1]) * 1024
+    return total

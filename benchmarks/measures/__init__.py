@@ -1,0 +1,47 @@
+"""The measures, each a module with a `run(stage, say)` that returns an `Outcome`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.measures import (
+    encodings,
+    eventlog,
+    fanout,
+    ingest,
+    processes,
+    resuming,
+    saves,
+    scale,
+    tenants,
+    writes,
+)
+from benchmarks.results import Outcome
+from benchmarks.stage import Stage
+
+Say = Callable[[str], None]
+"""Tells of progress, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure by name."""
+
+    name: str
+    what: str
+    run: Callable[[Stage, Say], Outcome]
+
+
+MEASURES = (
+    Measure("fanout", "deliveries a second and latency beside the peers, 500 connections", fanout.run),
+    Measure("scale", "50, 500, 2,000 and 5,000 connections: deliveries, latency, memory, handshakes", scale.run),
+    Measure("tenants", "1,000 clients with 5 connections each", tenants.run),
+    Measure("processes", "two processes against one", processes.run),
+    Measure("saves", "from save() to the socket", saves.run),
+    Measure("writes", "what a save() of a tracked model costs its caller", writes.run),
+    Measure("ingest", "interactions a second through REST, save() and bulk_create", ingest.run),
+    Measure("resuming", "a storm of 2,000 sockets that resume", resuming.run),
+    Measure("encodings", "bytes and processor time of each encoding on dashboard traffic", encodings.run),
+    Measure("eventlog", "resuming and sweeping with 10 million events in the log", eventlog.run),
+)

@@ -1,0 +1,55 @@
+/** What the dashboard asks the server for. */
+
+import { API, get, patch, post } from "@/pages/live/rest.js";
+import type { Alert } from "./state/alerts.js";
+import type { Filter } from "./state/centre.js";
+import { restQuery } from "./state/centre.js";
+import type { ActivityData, FiguresAnswer } from "./state/dashboard.js";
+import type { AlertPage, OverviewData } from "./state/overview.js";
+
+/** The most that the server gives at once. */
+export const PAGE = 200;
+const MET = 100;
+
+export interface Watched {
+  msp_watchers: number;
+  client_watchers: number;
+  watchers: { user: string; role: string }[];
+}
+
+export interface PresenceOverview {
+  clients: Record<string, Watched>;
+  /** Who watches all of the MSP's clients; null for a client's user. */
+  msp: Watched | null;
+}
+
+export interface Stats {
+  total_connections: number;
+  client_connections: Record<string, number>;
+  msp_connections: Record<string, number>;
+  processes: number;
+}
+
+export const socketPath = `${API}/ws/engagement`;
+
+export const newestAlerts = (clientId?: string): Promise<AlertPage> =>
+  get(`${API}/alerts/?page_size=${MET}${clientId ? `&client=${clientId}` : ""}`);
+export const overviewData = (): Promise<OverviewData> => get("/overview/data/");
+export const figures = (clientId: string): Promise<FiguresAnswer> => get(`${API}/clients/${clientId}/dashboard`);
+export const activity = (clientId: string): Promise<ActivityData> => get(`/clients/${clientId}/activity/`);
+export const presence = (): Promise<PresenceOverview> => get(`${API}/ws/presence`);
+export const stats = (): Promise<Stats> => get(`${API}/ws/stats`);
+
+/** A page of the alerts that the filter finds, newest first; with `upTo` (ISO 8601), of those raised until then. */
+export function alertPage(filter: Filter, upTo?: string, page = 1): Promise<AlertPage> {
+  const query = restQuery(filter);
+  query.set("page_size", String(PAGE));
+  if (page > 1) query.set("page", String(page));
+  // The API's limit is exclusive and the alerts of one moment may lie on both sides of a page's end: ask for a bit more.
+  if (upTo) query.set("created_before", new Date(Date.parse(upTo) + 1).toISOString());
+  return get(`${API}/alerts/?${query}`);
+}
+
+export const acknowledge = (id: string): Promise<Alert> => post(`${API}/alerts/${id}/acknowledge/`);
+export const change = (id: string, what: { status?: string; assignee?: string | null }): Promise<Alert> =>
+  patch(`${API}/alerts/${id}/`, what);

@@ -1,0 +1,64 @@
+"""schemathesis against the OpenAPI schema, in process: whatever is sent, no answer is a fault of the server's or unknown to the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from compliance_portal.wsgi import application
+from tests.factories import AlertFactory, UserFactory
+from tests.sockets import token_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+EXAMPLES = 12
+CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
+NEVER = ("/api/v1/auth/token/", "/api/v1/auth/token/refresh/")
+"""Sign-in: guesses there lock the address out, and that is tested elsewhere."""
+
+
+def test_no_call_makes_a_fault_and_every_answer_is_as_the_schema_says(tenant, subtests):
+    AlertFactory(client=tenant.client, application=tenant.application)
+    UserFactory(role="client_admin", client=tenant.client)
+    headers = {"Authorization": f"Bearer {token_for(tenant.msp_user)}"}
+    schema = schemathesis.openapi.from_wsgi("/api/v1/schema/?format=json", application)
+    known = {
+        "client_id": str(tenant.client.pk),
+        "app_id": str(tenant.application.pk),
+        "alert_id": str(AlertFactory(client=tenant.client).pk),
+    }
+    tried = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if operation.path in NEVER or "/schema" in operation.path:
+            continue
+        tried += 1
+        with subtests.test(operation=operation.label):
+            fuzz(operation, headers, known)
+    assert tried >= 12
+
+
+def fuzz(operation: Any, headers: dict[str, str], known: dict[str, str]) -> None:
+    """Call an operation with made-up parameters and bodies; every second time about something that is there."""
+    calls = 0
+
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def call(case: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % 2:
+            case.path_parameters = {**(case.path_parameters or {}), **{k: v for k, v in known.items() if k in (case.path_parameters or {})}}
+        case.call_and_validate(headers=headers, checks=CHECKS)
+
+    call()
+    assert calls
