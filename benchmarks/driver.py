@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import select
 import subprocess
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from benchmarks import cores, kit
 
@@ -20,7 +19,8 @@ class LoadError(Exception):
 class Load:
     """The load client's process, pinned to its core."""
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Start the process."""
         with cores.on(cores.LOAD):
             self._process = subprocess.Popen(
                 [str(kit.PYTHON), "-m", "benchmarks.load"],
@@ -29,9 +29,9 @@ class Load:
                 cwd=kit.ROOT,
                 text=True,
             )
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def stop(self) -> None:
+        """End it."""
         self._process.kill()
         self._process.wait()
 

@@ -19,7 +19,12 @@ NODE_FOLDER = HERE / ".peers" / "node_modules" / ".portal"
 NODE_MAJOR = 18
 INSTALL_SECONDS = 600
 NCHAN = "ngx_nchan_module.so"
-MODULE_FOLDERS = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules", "/etc/nginx/modules")
+MODULE_FOLDERS = (
+    "/usr/lib/nginx/modules",
+    "/usr/lib64/nginx/modules",
+    "/usr/share/nginx/modules",
+    "/etc/nginx/modules",
+)
 
 
 class MissingError(Exception):
@@ -34,7 +39,16 @@ def make_venv() -> None:
         return
     print("Installing the load client and the peers into benchmarks/.venv …", file=sys.stderr)
     _run([sys.executable, "-m", "venv", str(VENV)], "benchmarks/.venv cannot be made")
-    pip = [str(PYTHON), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "-r", str(REQUIREMENTS)]
+    pip = [
+        str(PYTHON),
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+        "-r",
+        str(REQUIREMENTS),
+    ]
     _run(pip, "benchmarks/requirements.txt cannot be installed")
     stamp.write_text(wanted)
 
@@ -83,7 +97,12 @@ def why_no_nchan() -> str | None:
 def _run(command: list[str], what: str) -> None:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=INSTALL_SECONDS,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingError(f"{what}: {error}") from error

@@ -17,14 +17,42 @@ import redis
 from benchmarks import kit
 from benchmarks.stage import Stage
 
-PORTAL_PACKAGES = ("Django", "channels", "channels-redis", "redis", "daphne", "autobahn", "Twisted", "msgspec", "psycopg", "uvicorn", "websockets", "uvloop")
-PEER_PACKAGES = ("Django", "channels", "channels-redis", "daphne", "fastapi", "starlette", "uvicorn", "websockets", "python-socketio", "uvloop")
+PORTAL_PACKAGES = (
+    "Django",
+    "channels",
+    "channels-redis",
+    "redis",
+    "daphne",
+    "autobahn",
+    "Twisted",
+    "msgspec",
+    "psycopg",
+    "uvicorn",
+    "websockets",
+    "uvloop",
+)
+PEER_PACKAGES = (
+    "Django",
+    "channels",
+    "channels-redis",
+    "daphne",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "websockets",
+    "python-socketio",
+    "uvloop",
+)
 
 
 def describe() -> dict[str, str | int | float]:
     """Return the machine's processor, cores, memory and system."""
     cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     return {

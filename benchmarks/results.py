@@ -66,7 +66,12 @@ class Run:
         base = FOLDER / f"{self.started[:19].replace(':', '').replace('T', '-')}-{self.what}"
         data, text, plot = (base.with_suffix(suffix) for suffix in (".json", ".md", ".svg"))
         data.write_text(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
-        subprocess.run([str(kit.PYTHON), "-m", "benchmarks.plot", str(data), str(plot)], cwd=kit.ROOT, check=True, timeout=120)
+        subprocess.run(
+            [str(kit.PYTHON), "-m", "benchmarks.plot", str(data), str(plot)],
+            cwd=kit.ROOT,
+            check=True,
+            timeout=120,
+        )
         text.write_text(markdown(self, plot.name if plot.exists() else None))
         return [path for path in (data, text, plot) if path.exists()]
 
@@ -86,13 +91,21 @@ def markdown(run: Run, plot: str | None) -> str:
         f"{run.machine['memory_gb']} GB, {run.machine['system']}. Load of the machine before a measure "
         f"(of the last minute; our own included): {min(loads):.1f} to {max(loads):.1f}.",
         "",
-        *(f"{where.capitalize()}: " + ", ".join(f"{name} {version}" for name, version in found.items()) + ".  " for where, found in run.versions.items()),
+        *(
+            f"{where.capitalize()}: "
+            + ", ".join(f"{name} {version}" for name, version in found.items())
+            + ".  "
+            for where, found in run.versions.items()
+        ),
         "",
     ]
     targets = [target for outcome in run.outcomes.values() for target in outcome.targets]
     if targets:
         lines += ["## What was wanted", "", "| | wanted | measured | |", "|---|---|---|---|"]
-        lines += [f"| {t.what} | {t.wanted} | {t.measured} | {'held' if t.holds else '**missed**'} |" for t in targets]
+        lines += [
+            f"| {t.what} | {t.wanted} | {t.measured} | {'held' if t.holds else '**missed**'} |"
+            for t in targets
+        ]
         lines.append("")
     if plot:
         lines += [f"![Deliveries per second, latency, and cost by connections]({plot})", ""]

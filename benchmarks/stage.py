@@ -58,7 +58,8 @@ class Stage:
             with cores.on(cores.LOAD):
                 opening.enter_context(self.postgres)
                 opening.enter_context(self.redis)
-            opening.enter_context(self.load)
+            self.load.start()
+            opening.callback(lambda: self.load.stop())
             os.environ.update(
                 ENVIRONMENT,
                 DATABASE_URL=self.postgres.url,
@@ -68,17 +69,24 @@ class Stage:
             )
             migrate = [sys.executable, "manage.py", "migrate", "-v0"]
             subprocess.run(migrate, cwd=kit.ROOT, check=True, timeout=120)
-            import django  # noqa: PLC0415 - after the environment is made
+            import django
 
             django.setup()
             self._open = opening.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        from realtime.events import publisher  # noqa: PLC0415
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        from realtime.events import publisher
 
         publisher.flush()
         self._open.close()
+
+    def renew_load(self) -> None:
+        """Start the load client anew: after a failure nobody knows what it is at."""
+        self.load.stop()
+        self.load.start()
 
     def pick(self, full: Any, quick: Any) -> Any:
         """Return how much to do: in a full run, in a quick one."""
@@ -124,7 +132,7 @@ class Tenant:
     """An MSP with clients, a user who sees it all, and that user's token."""
 
     def __init__(self, clients: int = 1) -> None:
-        from engagement.models import MSP, Client, User  # noqa: PLC0415 - Django is set up by now
+        from engagement.models import MSP, Client, User
 
         name = secrets.token_hex(6)
         self.msp: MSP = MSP.objects.create(name=f"MSP {name}")
@@ -139,7 +147,9 @@ class Tenant:
         """The MSP's stream."""
         return f"msp.{self.msp.pk}"
 
-    def announcing(self, redis_url: str, streams: list[str] | None = None, heads: dict[str, int] | None = None) -> dict[str, Any]:
+    def announcing(
+        self, redis_url: str, streams: list[str] | None = None, heads: dict[str, int] | None = None
+    ) -> dict[str, Any]:
         """Return the load client's order to announce events into streams (default: the MSP's)."""
         return {
             "kind": "announcement",
@@ -152,13 +162,19 @@ class Tenant:
 
 def token(user: User) -> str:
     """Return an access token of a user."""
-    from rest_framework_simplejwt.tokens import AccessToken  # noqa: PLC0415
+    from rest_framework_simplejwt.tokens import AccessToken
 
     return str(AccessToken.for_user(user))
 
 
 def route(
-    bearer: str, count: int, *, batch: bool, encoding: str | None = None, query: str = "", client: UUID | None = None
+    bearer: str,
+    count: int,
+    *,
+    batch: bool,
+    encoding: str | None = None,
+    query: str = "",
+    client: UUID | None = None,
 ) -> dict[str, Any]:
     """Return sockets of the portal to open: how many, by which path, with which headers."""
     path = f"/api/v1/ws/client/{client}/engagement" if client else "/api/v1/ws/engagement"

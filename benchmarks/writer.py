@@ -36,7 +36,9 @@ def twin() -> type[models.Model]:
     meta = {
         "app_label": "benchmarks",
         "db_table": "benchmarks_untracked_alert",
-        "indexes": [models.Index(fields=index.fields, name=f"b_{index.name}"[:30]) for index in Alert._meta.indexes],
+        "indexes": [
+            models.Index(fields=index.fields, name=f"b_{index.name}"[:30]) for index in Alert._meta.indexes
+        ],
         "constraints": [
             models.CheckConstraint(name=f"b_{constraint.name}"[:60], condition=constraint.condition)
             for constraint in Alert._meta.constraints
@@ -51,7 +53,12 @@ def save(model: type[models.Model], client: Client, count: int) -> list[float]:
     """Save `count` alerts, each in a transaction of its own; return the seconds that each took."""
     took = []
     for index in range(count):
-        row = model(client=client, severity="high", family="Data loss", details=f"Prompt {index} with customer records")
+        row = model(
+            client=client,
+            severity="high",
+            family="Data loss",
+            details=f"Prompt {index} with customer records",
+        )
         before = time.perf_counter()
         with transaction.atomic():
             row.save()

@@ -6,6 +6,7 @@ is away, the process finds the mark with its next heartbeat.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db.models import QuerySet
 
+from realtime import conf
 from realtime.models import Asked, LiveConnection, ServerProcess
 from realtime.protocol import groups
 
@@ -24,7 +26,8 @@ def drain(processes: Iterable[UUID]) -> bool:
     """Ask processes to hand their connections over and stop. Return whether they have heard of it already."""
     ids = list(processes)
     ServerProcess.objects.filter(pk__in=ids).update(draining=True)
-    return all([_tell({"type": "control.drain", "process": str(process)}) for process in ids])
+    told = [_tell({"type": "control.drain", "process": str(process)}) for process in ids]
+    return all(told)
 
 
 def close(connections: QuerySet[LiveConnection]) -> int:
@@ -48,8 +51,13 @@ def _ask(connections: QuerySet[LiveConnection], what: Asked) -> int:
 
 def _tell(message: dict[str, object]) -> bool:
     try:
-        async_to_sync(get_channel_layer().group_send)(groups.CONTROL, message)
+        async_to_sync(_send)(message)
     except Exception as error:
         log.warning("broadcast failed", error=repr(error), next="the process looks with its next heartbeat")
         return False
     return True
+
+
+async def _send(message: dict[str, object]) -> None:
+    send = get_channel_layer().group_send(groups.CONTROL, message)
+    await asyncio.wait_for(send, conf.current().announce_timeout)

@@ -20,7 +20,7 @@ class Span:
     def __init__(self, span: Any = None) -> None:
         self._span = span
 
-    def note(self, **attributes: str | int | float | None) -> None:
+    def note(self, **attributes: str | float | None) -> None:
         """Add attributes, below `realtime.`; those that are None are left out."""
         if self._span is not None:
             for name, value in attributes.items():
@@ -42,7 +42,7 @@ tracer: Any = _tracer()
 
 
 @contextmanager
-def span(name: str, **attributes: str | int | float | None) -> Iterator[Span]:
+def span(name: str, **attributes: str | float | None) -> Iterator[Span]:
     """Run a block as a span."""
     if tracer is None:
         yield NONE

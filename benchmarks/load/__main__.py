@@ -48,7 +48,9 @@ class Client:
             async with turns:
                 try:
                     _, socket = await loop.create_connection(
-                        lambda: kind(self.tally, request(port, path, headers), ready_mark, hello), "127.0.0.1", port
+                        lambda: kind(self.tally, request(port, path, headers), ready_mark, hello),
+                        "127.0.0.1",
+                        port,
                     )
                     await asyncio.wait_for(asyncio.shield(socket.ready), order.get("timeout", 60))
                 except (OSError, TimeoutError) as error:
@@ -59,7 +61,11 @@ class Client:
         started = time.perf_counter()
         routes = order["routes"]
         await asyncio.gather(
-            *(one(route["path"], route.get("headers", {})) for route in routes for _ in range(route.get("count", 1)))
+            *(
+                one(route["path"], route.get("headers", {}))
+                for route in routes
+                for _ in range(route.get("count", 1))
+            )
         )
         return {
             "connected": len(self.sockets),
@@ -179,7 +185,8 @@ class Client:
         if not ordered:
             return {}
         return {
-            f"p{share}_ms": ordered[min(len(ordered) - 1, len(ordered) * share // 100)] / 1e6 for share in (50, 95, 99)
+            f"p{share}_ms": ordered[min(len(ordered) - 1, len(ordered) * share // 100)] / 1e6
+            for share in (50, 95, 99)
         } | {"max_ms": ordered[-1] / 1e6}
 
 

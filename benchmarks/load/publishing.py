@@ -127,7 +127,7 @@ class TutorialCore(Publisher):
     """The same over the core layer: `group_send` is a script in Redis that writes to every member's queue."""
 
     async def open(self) -> None:
-        from channels_redis.core import RedisChannelLayer  # noqa: PLC0415 - loads Django, which others do without
+        from channels_redis.core import RedisChannelLayer
 
         self.layer = RedisChannelLayer(hosts=[self.order["redis"]], prefix=self.order["prefix"])
         self.running: set[asyncio.Task[None]] = set()

@@ -172,7 +172,11 @@ def _frame(data: bytes, at: int) -> tuple[int, int, int] | None:
         length, start = int.from_bytes(data[start : start + 2], "big"), start + 2
     elif length == 127:
         length, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-    return (data[at] & 0x0F, start, start + length) if len(data) >= start + length and len(data) >= start else None
+    return (
+        (data[at] & 0x0F, start, start + length)
+        if len(data) >= start + length and len(data) >= start
+        else None
+    )
 
 
 def _masked(opcode: int, payload: bytes) -> bytes:

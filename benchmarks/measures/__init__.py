@@ -35,7 +35,9 @@ class Measure:
 
 MEASURES = (
     Measure("fanout", "deliveries a second and latency beside the peers, 500 connections", fanout.run),
-    Measure("scale", "50, 500, 2,000 and 5,000 connections: deliveries, latency, memory, handshakes", scale.run),
+    Measure(
+        "scale", "50, 500, 2,000 and 5,000 connections: deliveries, latency, memory, handshakes", scale.run
+    ),
     Measure("tenants", "1,000 clients with 5 connections each", tenants.run),
     Measure("processes", "two processes against one", processes.run),
     Measure("saves", "from save() to the socket", saves.run),

@@ -26,7 +26,13 @@ OFFERED = 20_000
 HEADROOM = 0.8
 """A server that does not sustain `OFFERED` is offered this share of what it does sustain."""
 
-WANTED = {"deliveries": 300_000, "over_tutorial": 75, "over_nchan": 3, "single_over_tutorial": 10, "p99_ms": 25}
+WANTED = {
+    "deliveries": 300_000,
+    "over_tutorial": 75,
+    "over_nchan": 3,
+    "single_over_tutorial": 10,
+    "p99_ms": 25,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +76,17 @@ COLUMNS = {
 }
 
 
-def sustained(stage: Stage, pid: int, publisher: dict[str, Any], fan_out: int, window: int = WINDOW) -> dict[str, Any]:
+def sustained(
+    stage: Stage, pid: int, publisher: dict[str, Any], fan_out: int, window: int = WINDOW
+) -> dict[str, Any]:
     """Return the median and spread of deliveries a second of several rounds, and the server's CPU for each."""
     rates, cpu, size, missing = [], [], [], 0
     for _ in range(stage.pick(3, 2)):
-        used, answer = cores.cpu_seconds(pid), stage.load.do(
-            "press", publisher=publisher, seconds=stage.pick(3.0, 1.5), fan_out=fan_out, window=window
+        used, answer = (
+            cores.cpu_seconds(pid),
+            stage.load.do(
+                "press", publisher=publisher, seconds=stage.pick(3.0, 1.5), fan_out=fan_out, window=window
+            ),
         )
         cpu.append((cores.cpu_seconds(pid) - used) / max(1, answer["delivered"]) * 1e6)
         rates.append(answer["per_second"])
@@ -110,7 +121,11 @@ def offered(stage: Stage, publisher: dict[str, Any], fan_out: int, deliveries: f
     rounds.sort(key=lambda answer: answer.get("p99_ms", float("inf")))
     chosen = rounds[len(rounds) // 2]
     latencies = {key: chosen.get(key) for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms")}
-    return {"offered": round(deliveries), "lost_offered": sum(answer["missing"] for answer in rounds), **latencies}
+    return {
+        "offered": round(deliveries),
+        "lost_offered": sum(answer["missing"] for answer in rounds),
+        **latencies,
+    }
 
 
 def run(stage: Stage, say: Say) -> Outcome:
@@ -173,7 +188,11 @@ def _told(row: dict[str, Any]) -> str:
 
 
 def _ratios(rows: dict[str, dict[str, Any]]) -> Table:
-    columns = {"title": "the portal on Daphne delivers … times as much as", "ours": "with batches", "ours-single": "a frame per event"}
+    columns = {
+        "title": "the portal on Daphne delivers … times as much as",
+        "ours": "with batches",
+        "ours-single": "a frame per event",
+    }
     table = Table("Ratios", columns)
     for peer in PEERS:
         if peer.key in rows:
@@ -189,7 +208,11 @@ def _targets(rows: dict[str, dict[str, Any]], at_seed: dict[str, Any]) -> list[T
     if "tutorial-pubsub" in rows:
         base = rows["tutorial-pubsub"]["per_second"]
         targets += [
-            _at_least("times the tutorial (pub/sub layer), with batches", ours["per_second"] / base, WANTED["over_tutorial"]),
+            _at_least(
+                "times the tutorial (pub/sub layer), with batches",
+                ours["per_second"] / base,
+                WANTED["over_tutorial"],
+            ),
             _at_least(
                 "times the tutorial (pub/sub layer), a frame per event",
                 single["per_second"] / base,
@@ -201,7 +224,12 @@ def _targets(rows: dict[str, dict[str, Any]], at_seed: dict[str, Any]) -> list[T
         targets.append(_at_least("times nchan, with batches", ratio, WANTED["over_nchan"]))
     p99 = ours["p99_ms"]
     targets.append(
-        Target(f"p99 at {OFFERED:,} deliveries/s", f"≤ {WANTED['p99_ms']} ms", f"{show(p99)} ms", p99 <= WANTED["p99_ms"])
+        Target(
+            f"p99 at {OFFERED:,} deliveries/s",
+            f"≤ {WANTED['p99_ms']} ms",
+            f"{show(p99)} ms",
+            p99 <= WANTED["p99_ms"],
+        )
     )
     if "seed" in rows and at_seed:
         seed = rows["seed"]["p99_ms"]

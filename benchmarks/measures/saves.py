@@ -31,7 +31,9 @@ COLUMNS = {
 
 def run(stage: Stage, say: Say) -> Outcome:
     """Measure on Daphne and uvicorn."""
-    table = Table(f"save() to socket: {RATE} saves/s, {CONNECTIONS} connections, everything on the same cores", COLUMNS)
+    table = Table(
+        f"save() to socket: {RATE} saves/s, {CONNECTIONS} connections, everything on the same cores", COLUMNS
+    )
     kinds: tuple[Kind, ...] = ("daphne", "uvicorn")
     with stage.everything_everywhere(), cores.on(cores.ALL):
         cores.move(stage.load.pid, cores.ALL)
@@ -55,7 +57,7 @@ def run(stage: Stage, say: Say) -> Outcome:
 
 
 def _server(stage: Stage, kind: Kind) -> dict[str, Any]:
-    from engagement.models import Alert  # noqa: PLC0415 - Django is set up by now
+    from engagement.models import Alert
 
     tenant = Tenant()
     seconds = stage.pick(10, 4)

@@ -38,7 +38,10 @@ COLUMNS = {
 def run(stage: Stage, say: Say) -> Outcome:
     """Measure each size on a fresh server; Daphne, and the largest on uvicorn too."""
     table = Table("Cost by number of connections, one process on one core", COLUMNS)
-    sizes = stage.pick([(50, "daphne"), (500, "daphne"), (2000, "daphne"), (MOST, "daphne"), (MOST, "uvicorn")], [(50, "daphne"), (MOST, "daphne")])
+    sizes = stage.pick(
+        [(50, "daphne"), (500, "daphne"), (2000, "daphne"), (MOST, "daphne"), (MOST, "uvicorn")],
+        [(50, "daphne"), (MOST, "daphne")],
+    )
     for count, kind in sizes:
         row = _size(stage, kind, count)
         table.rows.append(row)
@@ -51,9 +54,14 @@ def run(stage: Stage, say: Say) -> Outcome:
         "the sustained rounds. Handshakes bring a JWT, are authenticated against PostgreSQL, and wait for the "
         "`connection` frame, 100 at a time. CPU idle: of one core, with nothing happening."
     )
-    idle = next(row["idle_kb"] for row in table.rows if row["connections"] == MOST and row["server"] == "daphne")
+    idle = next(
+        row["idle_kb"] for row in table.rows if row["connections"] == MOST and row["server"] == "daphne"
+    )
     target = Target(
-        f"idle memory of each of {MOST:,} connections", f"≤ {WANTED_IDLE_KB} KB", f"{show(idle)} KB", idle <= WANTED_IDLE_KB
+        f"idle memory of each of {MOST:,} connections",
+        f"≤ {WANTED_IDLE_KB} KB",
+        f"{show(idle)} KB",
+        idle <= WANTED_IDLE_KB,
     )
     return Outcome([table], [target], {"rows": table.rows})
 
@@ -66,7 +74,9 @@ def _size(stage: Stage, kind: Any, count: int) -> dict[str, Any]:
         stage.load.do("close")
         time.sleep(SETTLE_SECONDS)
         empty = cores.rss_bytes(portal.pid)
-        opened = stage.load.connect(portal.port, [route(tenant.token, count, batch=True)], at_once=100, **ready)
+        opened = stage.load.connect(
+            portal.port, [route(tenant.token, count, batch=True)], at_once=100, **ready
+        )
         time.sleep(SETTLE_SECONDS)
         idle = cores.rss_bytes(portal.pid)
         used = cores.cpu_seconds(portal.pid)

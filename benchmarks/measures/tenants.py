@@ -27,7 +27,7 @@ COLUMNS = {
 
 def run(stage: Stage, say: Say) -> Outcome:
     """Measure client users on their own streams; an event reaches five sockets."""
-    from engagement.models import User  # noqa: PLC0415 - Django is set up by now
+    from engagement.models import User
 
     clients = stage.pick(CLIENTS, 200)
     tenant = Tenant(clients)

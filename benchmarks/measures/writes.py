@@ -39,7 +39,9 @@ def run(stage: Stage, say: Say) -> Outcome:
                 [_round(kind, tenant, processes, threads, count) for kind in ("untracked", "tracked")]
                 for _ in range(stage.pick(3, 2))
             ]
-            ratios = [statistics.median(tracked) / statistics.median(untracked) for untracked, tracked in rounds]
+            ratios = [
+                statistics.median(tracked) / statistics.median(untracked) for untracked, tracked in rounds
+            ]
             untracked = sorted(seconds for round_ in rounds for seconds in round_[0])
             tracked = sorted(seconds for round_ in rounds for seconds in round_[1])
             row: dict[str, Any] = {
@@ -51,24 +53,41 @@ def run(stage: Stage, say: Say) -> Outcome:
                 "tracked_p99_ms": tracked[len(tracked) * 99 // 100] * 1000,
             }
             table.rows.append(row)
-            say(f"{title}: {show(row['ratio'])} times ({show(row['untracked_ms'])} → {show(row['tracked_ms'])} ms)")
+            say(
+                f"{title}: {show(row['ratio'])} times ({show(row['untracked_ms'])} → {show(row['tracked_ms'])} ms)"
+            )
     table.notes.append(
         "Saves follow each other without a pause, so the publisher's placing and announcing runs beside them on the "
         "same cores (and, with threads, under the same interpreter lock)."
     )
     targets = [
-        Target(f"cost of a tracked save(), {row['title']}", f"≤ {WANTED_RATIO}", show(row["ratio"]), row["ratio"] <= WANTED_RATIO)
+        Target(
+            f"cost of a tracked save(), {row['title']}",
+            f"≤ {WANTED_RATIO}",
+            show(row["ratio"]),
+            row["ratio"] <= WANTED_RATIO,
+        )
         for row in table.rows
     ]
     return Outcome([table], targets, {"rows": table.rows})
 
 
 def _round(kind: str, tenant: Tenant, processes: int, threads: int, count: int) -> list[float]:
-    command = [sys.executable, "-m", "benchmarks.writer", kind, str(tenant.clients[0].pk), str(threads), str(count)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.writer",
+        kind,
+        str(tenant.clients[0].pk),
+        str(threads),
+        str(count),
+    ]
     writers = []
     try:
         for _ in range(processes):
-            writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=kit.ROOT)
+            writer = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=kit.ROOT
+            )
             writers.append(writer)
             if len(writers) == 1:
                 _expect_ready(writer)  # the first makes the twin's table

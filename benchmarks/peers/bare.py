@@ -30,7 +30,7 @@ class Socket(asyncio.Protocol):
         if b"\r\n\r\n" in self.head:
             key = self.head.lower().index(b"sec-websocket-key:")
             value = self.head[key:].split(b"\r\n", 1)[0].split(b":", 1)[1].strip()
-            accept = base64.b64encode(hashlib.sha1(value + GUID).digest())  # noqa: S324 - the protocol's
+            accept = base64.b64encode(hashlib.sha1(value + GUID).digest())
             self.transport.write(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"

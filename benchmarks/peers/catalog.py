@@ -25,7 +25,9 @@ class PeerServer(ServerProcess):
 
     name = "Peer"
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], *, has_inlet: bool = True) -> None:
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], *, has_inlet: bool = True
+    ) -> None:
         super().__init__()
         self.inlet_port = free_port()
         self._arguments = [argument.replace("{port}", str(self.port)) for argument in arguments]
@@ -80,7 +82,14 @@ def _bare(*options: str) -> Callable[[str], ServerProcess]:
 
 
 def _uvicorn(module: str) -> Callable[[str], ServerProcess]:
-    arguments = [str(kit.PYTHON), "-m", "uvicorn", f"benchmarks.peers.{module}:application", "--port", "{port}"]
+    arguments = [
+        str(kit.PYTHON),
+        "-m",
+        "uvicorn",
+        f"benchmarks.peers.{module}:application",
+        "--port",
+        "{port}",
+    ]
     arguments += ["--ws", "websockets-sansio", "--ws-ping-interval", "1000", "--log-level", "warning"]
     arguments += ["--ws-per-message-deflate", "false"]
     return lambda _: PeerServer(arguments, {})
@@ -98,7 +107,11 @@ def _tutorial(layer: str) -> Callable[[str], ServerProcess]:
 
 
 def _over_layer(layer: str) -> Callable[[Any, str], dict[str, Any]]:
-    return lambda _, redis_url: {"kind": f"tutorial-{layer}", "redis": redis_url, "prefix": f"tutorial-{layer}"}
+    return lambda _, redis_url: {
+        "kind": f"tutorial-{layer}",
+        "redis": redis_url,
+        "prefix": f"tutorial-{layer}",
+    }
 
 
 def _inlet(server: Any, _: str) -> dict[str, Any]:
@@ -119,7 +132,12 @@ SOCKET_IO_PATH = "/socket.io/?EIO=4&transport=websocket"
 PEERS = (
     Peer("bare", "bare loop, a frame per event (the limit)", _bare(), _inlet),
     Peer("bare-batch", "bare loop, batched (the limit)", _bare("batch"), _inlet),
-    Peer("tutorial-pubsub", "Channels tutorial, pub/sub layer, Daphne", _tutorial("pubsub"), _over_layer("pubsub")),
+    Peer(
+        "tutorial-pubsub",
+        "Channels tutorial, pub/sub layer, Daphne",
+        _tutorial("pubsub"),
+        _over_layer("pubsub"),
+    ),
     Peer(
         "tutorial-core",
         "Channels tutorial, core layer, Daphne",

@@ -150,7 +150,9 @@ class AlertListView(Positioned, PortalAPIView, ListAPIView[Alert]):
         alerts = super().filter_queryset(queryset)
         return alerts.order_by(*(alerts.query.order_by or ("-created_at",)), "-id")
 
-    @extend_schema(operation_id="alerts_list", responses={200: AlertSerializer(many=True), 400: INVALID})
+    @extend_schema(
+        operation_id="alerts_list", responses={200: AlertSerializer(many=True), 400: INVALID, 404: NOT_FOUND}
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List alerts, newest first unless `ordering` says otherwise."""
         return self.answer(None, lambda: self.list(request, *args, **kwargs).data)

@@ -154,7 +154,7 @@ class ClientListView(PortalAPIView, ListAPIView[Client]):
         """Return the caller's clients."""
         return Client.objects.visible_to(self.request.user).select_related("msp").order_by("name", "pk")
 
-    @extend_schema(operation_id="clients_list")
+    @extend_schema(operation_id="clients_list", responses={200: ClientSerializer(many=True), 404: NOT_FOUND})
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List the clients that the caller sees, by name."""
         return super().get(request, *args, **kwargs)

@@ -63,17 +63,20 @@ def totals(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def alerts(rows: QuerySet[Alert], limit: int | None = None) -> list[dict[str, Any]]:
-    """Return the payloads of alerts (`payloads.alert_payload`) with `client`, the client's name: one query."""
+def alerts(rows: QuerySet[Alert], start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
+    """Return the payloads of alerts (`payloads.alert_payload`) with `client`, the client's name: one query.
+
+    `start` and `stop` cut a slice out of `rows`.
+    """
     rows = rows.select_related("client", "application", "agent", "assignee", "acknowledged_by")
     return [
         alert_payload(
             alert.__dict__,
-            application_name=alert.application and alert.application.name,
-            agent_name=alert.agent and alert.agent.name,
-            assignee=alert.assignee and alert.assignee.username,
-            acknowledged_by=alert.acknowledged_by and alert.acknowledged_by.username,
+            application_name=alert.application.name if alert.application else None,
+            agent_name=alert.agent.name if alert.agent else None,
+            assignee=alert.assignee.username if alert.assignee else None,
+            acknowledged_by=alert.acknowledged_by.username if alert.acknowledged_by else None,
         )
         | {"client": alert.client.name}
-        for alert in rows[:limit]
+        for alert in rows[start:stop]
     ]

@@ -105,7 +105,7 @@ class OverviewView(Page):
         return super().get_context_data(
             clients=clients,
             totals=listing.totals(clients),
-            alerts=listing.alerts(Alert.objects.visible_to(self.viewer), FEED),
+            alerts=listing.alerts(Alert.objects.visible_to(self.viewer), stop=FEED),
             **kwargs,
         )
 
@@ -157,7 +157,7 @@ class ClientView(OfClient, Page):
             client=client,
             dashboard=dashboard,
             open_alerts_total=sum(dashboard["totals"]["open_alerts"].values()),
-            alerts=listing.alerts(Alert.objects.filter(client=client), FEED),
+            alerts=listing.alerts(Alert.objects.filter(client=client), stop=FEED),
             **kwargs,
         )
 
@@ -180,14 +180,12 @@ class AlertsView(Page):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the filter's form, and the page of alerts that it leads to."""
         form = AlertFilterForm(self.request.GET, self.viewer)
-        found = form.narrow(Alert.objects.visible_to(self.viewer))
-        page = Paginator(found.order_by("-created_at", "-id"), PER_PAGE).get_page(
-            self.request.GET.get("page")
-        )
+        found = form.narrow(Alert.objects.visible_to(self.viewer)).order_by("-created_at", "-id")
+        page = Paginator(found, PER_PAGE).get_page(self.request.GET.get("page"))
         return super().get_context_data(
             form=form,
             page=page,
-            alerts=listing.alerts(page.object_list),
+            alerts=listing.alerts(found, max(page.start_index() - 1, 0), page.end_index()),
             names={str(pk): name for pk, name in form.fields["client"].queryset.values_list("pk", "name")},  # type: ignore[attr-defined]
             open_statuses=sorted(OPEN),
             **kwargs,

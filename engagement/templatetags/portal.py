@@ -1,6 +1,7 @@
 """How the pages write numbers, changes and times.
 
-The script writes them the same way (`frontend/src/pages/live/format.ts`): tests of both read `tests/pages/formats.json`.
+The script writes them the same way (`frontend/src/pages/live/format.ts`): both are held to
+`tests/pages/formats.json`.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def clock(moment: str | None) -> str:
 
 @register.filter
 def glyph(row: dict[str, Any] | None, name: str) -> str:
-    """Return an application's or agent's sign: its icon where that is an emoji, else the first letter of `row[name]`."""
+    """Return an application's or agent's sign: its icon if that is an emoji, else the first letter of `row[name]`."""
     if row is None:
         return ""
     icon: str = row["icon"]

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 
 from engagement import access
 from engagement.api.alerts import AlertListView
-from engagement.api.base import NOT_FOUND, REFUSAL, ClientView, PortalAPIView, visible_or_404
+from engagement.api.base import INVALID, NOT_FOUND, REFUSAL, ClientView, PortalAPIView, visible_or_404
 from engagement.api.clients import DashboardView
 from engagement.models import Client, User
 from realtime import conf, presence
@@ -87,6 +87,7 @@ class EventsView(ClientView):
                     "events": serializers.ListField(child=serializers.DictField()),
                 },
             ),
+            400: INVALID,
             404: NOT_FOUND,
             410: OpenApiResponse(REFUSAL, description="Some of it is gone."),
         },

@@ -16,6 +16,7 @@ import time
 import weakref
 from collections.abc import Coroutine
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog

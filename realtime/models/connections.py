@@ -43,6 +43,12 @@ class ServerProcess(models.Model):
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
 
+    @property
+    def is_live(self) -> bool:
+        """True while its heartbeat is fresh: what `live()` asks of rows."""
+        age = timezone.now() - self.heartbeat_at
+        return self.stopped_at is None and age.total_seconds() < conf.current().heartbeat_expiry
+
 
 class ConnectionQuerySet(models.QuerySet["LiveConnection"]):
     """Connections, open and closed."""
@@ -53,7 +59,10 @@ class ConnectionQuerySet(models.QuerySet["LiveConnection"]):
 
 
 class Asked(models.TextChoices):
-    """What an administrator asks of an open connection; its process finds it with its heartbeat, or at once by Redis."""
+    """What an administrator asks of an open connection.
+
+    Its process finds it with its heartbeat, or at once by Redis.
+    """
 
     NOTHING = ""
     REPORT = "report", "its figures"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -253,11 +254,14 @@ async def test_the_same_holds_while_messages_are_lost(tenant, lossy):
     async with tenant.socket(lossy, path=path) as socket:
         before = await sync_to_async(world.snapshot)()
         assert before["position"] == socket.hello["positions"][world.stream]
+        done = 0
         for change in CHANGES.values():
             try:
                 await sync_to_async(change)(world)
-            except (Alert.DoesNotExist, Engagement.DoesNotExist, AttributeError, ValueError, EngagementError):
-                continue  # what an earlier change took away
+            except (ObjectDoesNotExist, IntegrityError, AttributeError, ValueError, EngagementError):
+                continue  # an earlier change took away what this one needs
+            done += 1
+        assert done > len(CHANGES) * 2 / 3
 
         def head() -> int:
             assert publisher.flush(10)

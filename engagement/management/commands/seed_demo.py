@@ -66,7 +66,8 @@ for --force."""
             return
         self._seed(password, days)
         self._logins(password)
-        self._next_steps()
+        if not if_empty:  # whoever starts the portal in one go says himself what comes next
+            self._next_steps()
 
     def _seed(self, password: str, days: int) -> None:
         new = seeding.people_the_world(password)

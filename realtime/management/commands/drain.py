@@ -7,14 +7,11 @@ import time
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.core.management.base import CommandError
 
 from engagement.management.console import PortalCommand
-from realtime import conf
+from realtime import conf, control
 from realtime.models import LiveConnection, ServerProcess
-from realtime.protocol import groups
 
 POLL_SECONDS = 0.2
 
@@ -57,21 +54,13 @@ class Command(PortalCommand):
         if not chosen:
             known = ", ".join(str(process) for process in live) or "none"
             raise CommandError(f"No such live server process. Live: {known}.")
-        ServerProcess.objects.filter(pk__in=[process.pk for process in chosen]).update(draining=True)
+        heard = control.drain(process.pk for process in chosen)
         for process in chosen:
-            self._announce(process)
             self.stdout.write(f"{process}: asked to hand over {_connections(process)} connection(s).")
+        if not heard:
+            self.stderr.write("Channel layer not reached: a process hears of it with its next heartbeat.")
         if not options["no_wait"]:
             self._wait([process.pk for process in chosen])
-
-    def _announce(self, process: ServerProcess) -> None:
-        message = {"type": "control.drain", "process": str(process.pk)}
-        try:
-            async_to_sync(get_channel_layer().group_send)(groups.CONTROL, message)
-        except Exception as error:
-            self.stderr.write(
-                f"Channel layer not reached ({error}): the process hears of it with its next heartbeat."
-            )
 
     def _wait(self, ids: list[UUID]) -> None:
         settings = conf.current()

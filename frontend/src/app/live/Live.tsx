@@ -8,7 +8,7 @@ import type { Snapshot } from "@/services/client.js";
 import { TOPICS } from "@/services/vocabulary.js";
 import { socketPath } from "../api.js";
 import { alertOf, isRaised } from "../state/alerts.js";
-import { alertToast } from "../parts/toasts.js";
+import { alertToast } from "../parts/toastStore.js";
 import { Feed } from "./feed.js";
 import { Journal } from "./journal.js";
 import { FeedContext } from "./useLive.js";

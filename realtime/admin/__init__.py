@@ -1,0 +1,11 @@
+"""The admin site of delivery: who is connected, what happened, what waits, which processes serve.
+
+All of it is read-only; what can be done is asked of the processes by `realtime.control`.
+
+Staff of an MSP or a client see the rows of their tenant and no others, as in `engagement.admin`.
+"""
+
+from realtime.admin.connections import LiveConnectionAdmin, ServerProcessAdmin
+from realtime.admin.log import EventAdmin, OutboxAdmin
+
+__all__ = ["EventAdmin", "LiveConnectionAdmin", "OutboxAdmin", "ServerProcessAdmin"]

@@ -1,0 +1,113 @@
+"""What the admins of delivery share: rows that nobody edits, seen by tenant, and lists of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from engagement import access
+from engagement.access import Role
+from engagement.admin.scoping import ADMINS, ModelAdmin, viewer_of
+from engagement.models import Client, User
+
+MOST_LISTED = 10_000
+"""Rows that a list pages through; what is older is found by filters. Counting ten million would take seconds."""
+
+
+if TYPE_CHECKING:  # generic to the type checker only
+    AnyPaginator = Paginator[Any]
+else:
+    AnyPaginator = Paginator
+
+
+class BoundedPaginator(AnyPaginator):
+    """Pages of the first `MOST_LISTED` rows."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, up to `MOST_LISTED`."""
+        rows = self.object_list
+        return rows[:MOST_LISTED].count() if isinstance(rows, QuerySet) else len(rows)
+
+
+def tenant_condition(viewer: User) -> Q:
+    """Return the condition on rows with a bare `client_id` that `viewer` sees their client."""
+    if viewer.is_active and viewer.is_superuser:
+        return Q()
+    return Q(client_id__in=Client.objects.visible_to(viewer).values("pk"))
+
+
+def client_names(ids: Collection[UUID | None]) -> dict[UUID, str]:
+    """Return the names of clients, in one query."""
+    return dict(Client.objects.filter(pk__in=[key for key in ids if key]).values_list("pk", "name"))
+
+
+class ClientFilter(admin.SimpleListFilter):
+    """By client, out of those that the viewer sees."""
+
+    title = "client"
+    parameter_name = "client"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the choices, by name."""
+        seen = Client.objects.visible_to(viewer_of(request)).order_by("name")
+        return [(str(key), name) for key, name in seen.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows of the chosen client."""
+        chosen = self.value()
+        if chosen is None:
+            return queryset
+        try:
+            return queryset.filter(client_id=UUID(chosen))
+        except ValueError:
+            return queryset.none()
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows to look at, by the roles of `viewed_by` and by superusers."""
+
+    viewed_by: ClassVar[frozenset[Role]] = ADMINS
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    actions: Any = None
+
+    class Media:
+        css = {"all": ("engagement/admin.css", "realtime_admin/admin.css")}
+
+    def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """Return whether the viewer's role may look."""
+        return may(request, self.viewed_by) or super().has_view_permission(request, obj)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Return whether there is anything to look at."""
+        return may(request, self.viewed_by) or super().has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return False: delivery makes these rows."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """Return False: they are facts."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """Return False: they go with retention."""
+        return False
+
+
+def may(request: HttpRequest, roles: frozenset[Role]) -> bool:
+    """Return whether the viewer is a superuser, or staff with one of `roles`."""
+    user = request.user
+    if not isinstance(user, User) or not user.is_active or not user.is_staff:
+        return False
+    scope = access.scope_of(user)
+    return user.is_superuser or (scope is not None and scope.role in roles)

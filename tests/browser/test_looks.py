@@ -1,0 +1,61 @@
+"""Every page, wide and narrow, light and dark: no error, nothing wider than the window, and a screenshot to look at."""
+
+import pytest
+from django.core.management import call_command
+from playwright.sync_api import expect
+
+from engagement.models import Client, User
+from tests.browser.conftest import shoot
+from tests.factories import hashed_password
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SIZES = {"wide": {"width": 1440, "height": 1000}, "narrow": {"width": 360, "height": 780}}
+
+
+@pytest.fixture
+def demo(transactional_db) -> Client:
+    call_command("seed_demo", force=True, verbosity=0)
+    User.objects.update(password=hashed_password())
+    return Client.objects.get(name="Harbor Dental")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_pages(demo, portal_server, sign_in, contexts, errors, size, theme):
+    server = portal_server()
+    look = {"viewport": SIZES[size], "color_scheme": theme}
+    stranger = contexts(**look).new_page()
+    errors.listen(stranger)
+    stranger.goto(f"{server.url}/login/")
+    shoot(stranger, f"login-{size}-{theme}")
+    page = sign_in(server, User.objects.get(username="msp_admin"), **look)
+    for name, path in {
+        "overview": "/",
+        "client": f"/clients/{demo.pk}/",
+        "alerts": "/alerts/?status=any",
+    }.items():
+        page.goto(f"{server.url}{path}")
+        page.wait_for_selector('#status[data-state="live"]')
+        assert page.evaluate("document.documentElement.scrollWidth") == SIZES[size]["width"]
+        shoot(page, f"{name}-{size}-{theme}", full_page=True)
+    with errors.expected("404"):
+        page.goto(f"{server.url}/nothing/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+    shoot(page, f"not-found-{size}-{theme}")
+
+
+def test_the_theme_is_kept(demo, portal_server, sign_in):
+    page = sign_in(portal_server(), User.objects.get(username="msp_admin"), color_scheme="light")
+    page.get_by_role("button", name="Switch theme").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_the_keyboard_reaches_the_content_at_once(demo, portal_server, sign_in):
+    page = sign_in(portal_server(), User.objects.get(username="msp_admin"))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()

@@ -1,0 +1,18 @@
+"""Fixtures of what operators do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from tests.live import _shared_servers, daphne, server
+
+__all__ = ["_shared_servers", "daphne", "server"]
+
+
+@pytest.fixture
+def in_thread() -> Callable[..., object]:
+    """Return `await in_thread(function, ...)`: ORM work from an async test."""
+    return lambda function, *args, **kwargs: sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
