@@ -21,7 +21,12 @@ import uvloop
 from benchmarks.load import publishing
 from benchmarks.load.receiving import FrameSocket, Socket, Tally, request
 
-WARM_UP_SECONDS = 0.5
+WARM_UP_SECONDS = 1.0
+LEAST_WINDOW = 8
+WINDOW_SECONDS = 0.5
+"""Events are published ahead of the sockets for so long at the rate that holds, so a slow server is not buried."""
+
+SETTLE_SECONDS = 10.0
 STALL_SECONDS = 1.0
 """With nothing arriving for so long, what is outstanding counts as lost."""
 
@@ -75,10 +80,12 @@ class Client:
         }
 
     async def press(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Publish for `seconds`, at most `window` events ahead of the sockets, each of which `fan_out` sockets get."""
+        """Publish for `seconds`, at most `window` events ahead of the sockets; `fan_out` sockets get each."""
         publisher = await self._begin(order, timing=False)
-        fan_out, room = order["fan_out"], order["window"] * order["fan_out"]
+        fan_out, most = order["fan_out"], order["window"] * order["fan_out"]
         tally, published, lost = self.tally, 0, 0
+        room = min(most, LEAST_WINDOW * fan_out)
+        looked_at, looked = time.perf_counter(), 0
         started = seen_at = time.perf_counter()
         warm_at, end_at = started + WARM_UP_SECONDS, started + WARM_UP_SECONDS + order["seconds"]
         warm: tuple[float, int, int] | None = None
@@ -88,6 +95,10 @@ class Client:
                 warm = (now, tally.delivered, tally.bytes)
             if tally.delivered != seen:
                 seen, seen_at = tally.delivered, now
+            if now - looked_at > 0.1:
+                rate = (tally.delivered - looked) / (now - looked_at)
+                room = min(most, max(LEAST_WINDOW * fan_out, int(rate * WINDOW_SECONDS)))
+                looked_at, looked = now, tally.delivered
             outstanding = published * fan_out - lost - tally.delivered
             if outstanding < room:
                 for _ in range(min(50, (room - outstanding) // fan_out + 1)):
@@ -173,11 +184,14 @@ class Client:
             socket.reset()
 
     async def _settle(self, expected: int) -> None:
-        """Wait until all is there, or nothing more comes."""
+        """Wait until all is there, or nothing more comes, or it takes too long."""
         seen, seen_at = -1, time.perf_counter()
-        while self.tally.delivered < expected and time.perf_counter() - seen_at < STALL_SECONDS:
+        end_at = seen_at + SETTLE_SECONDS
+        while self.tally.delivered < expected and (now := time.perf_counter()) < end_at:
             if self.tally.delivered != seen:
-                seen, seen_at = self.tally.delivered, time.perf_counter()
+                seen, seen_at = self.tally.delivered, now
+            elif now - seen_at > STALL_SECONDS:
+                break
             await asyncio.sleep(0.005)
 
     def _latencies(self) -> dict[str, Any]:

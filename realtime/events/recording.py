@@ -8,12 +8,13 @@ from __future__ import annotations
 import uuid
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
-from django.db.models.expressions import RawSQL
+from django.utils import timezone
 
 from engagement.models import Client
 from realtime import metrics, telemetry
@@ -45,41 +46,61 @@ def record(facts: Sequence[Fact], using: str | None = None) -> None:
     They are placed and announced after it commits.
     """
     alias = using or DEFAULT_DB_ALIAS
-    with telemetry.span("realtime.record", changes=len(facts)), transaction.atomic(using=alias, savepoint=False):
-        tx = _transaction_id(alias)
+    with (
+        telemetry.span("realtime.record", changes=len(facts)),
+        transaction.atomic(using=alias, savepoint=False),
+    ):
+        tx, now = _transaction_id(alias), timezone.now()
         rows = [
-            Outbox(
-                tx=tx,
-                kind=fact.kind,
-                client_id=fact.client_id,
-                msp_id=fact.msp_id or cast("UUID | None", _msp_of(fact.client_id, alias)),
-                key=fact.key,
-                facts=msgspec.json.encode(fact.facts).decode(),
-            )
+            (tx, fact.kind, fact.client_id, fact.msp_id, fact.client_id, fact.key, _text(fact.facts), now)
             for fact in facts
         ]
-        if len(rows) == 1:
-            rows[0].save(force_insert=True, using=alias)
-        else:
-            Outbox.objects.using(alias).bulk_create(rows, batch_size=1000)
+        _insert(rows, alias)
     for fact in facts:
         metrics.recorded.labels(fact.kind).inc()
 
 
-def _msp_of(client_id: UUID | None, alias: str) -> RawSQL | None:
-    """Return an expression for the MSP of a client.
+def _text(facts: Any) -> str:
+    return msgspec.json.encode(facts).decode()
 
-    Read as the row is inserted, so it costs no query and is never stale.
-    """
-    if client_id is None:
-        return None
+
+def _insert(rows: Sequence[tuple[Any, ...]], alias: str) -> None:
+    """Insert outbox rows. In SQL of our own: compiled by the ORM this INSERT took a third of a recorded save's time."""
     connection = connections[alias]
-    options = Client._meta
-    quote = connection.ops.quote_name
-    key = options.pk.get_db_prep_value(client_id, connection)
-    column = options.get_field("msp").column
-    sql = f"(SELECT {quote(column)} FROM {quote(options.db_table)} WHERE {quote(options.pk.column)} = %s)"  # noqa: S608 - names of our own model
-    return RawSQL(sql, [key])  # noqa: S611 - the key is a parameter
+    field = Outbox._meta.get_field
+    columns = [
+        field(name)
+        for name in ("tx", "kind", "client_id", "msp_id", "client_id", "key", "facts", "recorded_at")
+    ]
+    values = [
+        [column.get_db_prep_value(value, connection) for column, value in zip(columns, row, strict=True)]
+        for row in rows
+    ]
+    with connection.cursor() as cursor:
+        if len(values) == 1:
+            cursor.execute(_insert_sql(alias), values[0])
+        else:
+            cursor.executemany(_insert_sql(alias), values)
+
+
+@cache
+def _insert_sql(alias: str) -> str:
+    """Return the INSERT.
+
+    The MSP of a client is read by the INSERT itself, unless it is given: that costs no query, and is never stale.
+    """
+    quote = connections[alias].ops.quote_name
+    client = Client._meta
+    column = {name: quote(Outbox._meta.get_field(name).column) for name in RECORDED}
+    return (
+        f"INSERT INTO {quote(Outbox._meta.db_table)} ({', '.join(column.values())}) "  # noqa: S608 - our own names
+        f"VALUES (%s, %s, %s, COALESCE(%s, (SELECT {quote(client.get_field('msp').column)} "
+        f"FROM {quote(client.db_table)} WHERE {quote(client.pk.column)} = %s)), %s, %s, %s)"
+    )
+
+
+RECORDED = ("tx", "kind", "client_id", "msp_id", "key", "facts", "recorded_at")
+"""The columns that recording fills, in order."""
 
 
 _hooks: dict[str, weakref.WeakKeyDictionary[Any, weakref.ref[Callable[[], None]]]] = {}

@@ -13,6 +13,13 @@ from tests.servers import PortalServer
 
 SHOTS = Path(__file__).resolve().parents[2] / "test-results" / "screenshots"
 TIMEOUT_MS = 15_000
+PRODUCTION = {
+    "DEBUG": "false",
+    "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789-0123456789",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECURE_SSL_REDIRECT": "false",
+}
+"""Settings under which errors have the portal's own pages."""
 
 OpenPage = Callable[..., Page]
 

@@ -5,7 +5,7 @@ from django.core.management import call_command
 from playwright.sync_api import expect
 
 from engagement.models import Client, User
-from tests.browser.conftest import shoot
+from tests.browser.conftest import PRODUCTION, shoot
 from tests.factories import hashed_password
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -23,7 +23,7 @@ def demo(transactional_db) -> Client:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_pages(demo, portal_server, sign_in, contexts, errors, size, theme):
-    server = portal_server()
+    server = portal_server(env=PRODUCTION)
     look = {"viewport": SIZES[size], "color_scheme": theme}
     stranger = contexts(**look).new_page()
     errors.listen(stranger)

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 MIB = 2**20
 STALLED = 20
 EVENTS = 70
-FLOODS = 8
+FLOODS = 4
 SIZE = 100_000
 """Bytes of an event's data. 20 × 70 × 100 KB: 140 MB that nobody reads, some of it in the kernel's buffers."""
 

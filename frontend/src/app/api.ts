@@ -53,3 +53,22 @@ export function alertPage(filter: Filter, upTo?: string, page = 1): Promise<Aler
 export const acknowledge = (id: string): Promise<Alert> => post(`${API}/alerts/${id}/acknowledge/`);
 export const change = (id: string, what: { status?: string; assignee?: string | null }): Promise<Alert> =>
   patch(`${API}/alerts/${id}/`, what);
+export const oneAlert = (id: string): Promise<Alert> => get(`${API}/alerts/${encodeURIComponent(id)}/`);
+
+export interface ClientInfo {
+  id: string;
+  name: string;
+  industry: string;
+  status: string;
+}
+
+/** All clients that the user sees, by name. */
+export async function allClients(): Promise<ClientInfo[]> {
+  const clients: ClientInfo[] = [];
+  for (let page = 1, hasMore = true; hasMore; page += 1) {
+    const answer = await get<{ next: string | null; results: ClientInfo[] }>(`${API}/clients/?page_size=${PAGE}&page=${page}`);
+    clients.push(...answer.results);
+    hasMore = answer.next !== null;
+  }
+  return clients;
+}

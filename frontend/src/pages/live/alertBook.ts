@@ -81,11 +81,8 @@ export class AlertBook {
     this.#met = new Map(alerts.map(({ id, severity, status }) => [id, { severity, status }]));
   }
 
-  /**
-   * Take in an event; return what it does to the numbers of open alerts, or null where that cannot be told: a change of an alert that
-   * this book never met.
-   */
-  apply(frame: FrameOf<"alert">): Delta[] | null {
+  /** Take in an event; return what it does to the numbers of open alerts: nothing where this book never met the alert that changed. */
+  apply(frame: FrameOf<"alert">): Delta[] {
     const alert = alertOf(frame);
     const isDeleted = frame.data.change === "deleted";
     if (isDeleted) this.#newest = this.#newest.filter(({ id }) => id !== alert.id);
@@ -93,7 +90,7 @@ export class AlertBook {
     if (!isSaved(frame)) return [];
     const before = this.#met.get(alert.id);
     this.#met.set(alert.id, isDeleted ? { severity: alert.severity, status: "Complete" } : alert);
-    if (!before && !isNew(frame)) return null;
+    if (!before && !isNew(frame)) return [];
     const deltas: Delta[] = [];
     if (before && isOpen(before)) deltas.push({ client_id: alert.client_id, severity: before.severity, by: -1 });
     if (!isDeleted && isOpen(alert)) deltas.push({ client_id: alert.client_id, severity: alert.severity, by: 1 });

@@ -1,8 +1,9 @@
 /**
  * What a client's dashboard shows: a snapshot, and the events since.
  *
- * Events carry absolute figures (a row as it is now), so applying one again changes nothing. What they do not carry (`isStale`) is
- * fetched: the people of today, flagged uses, and the trends of the whole.
+ * Events carry absolute figures (a row as it is now), so applying one again changes nothing. Some things they do not carry: the people of
+ * today, flagged uses, the trends of the whole, whether a count that was read a moment ago holds an alert already. So each event asks
+ * for another snapshot (`isStale`), which comes once for many events, and by which the page is right in the end, whatever happened.
  */
 
 import type { AgentFigures, ApplicationFigures, DepartmentFigures } from "../../services/payloads.js";
@@ -69,7 +70,7 @@ const EMPTY: Dashboard = {
 
 export class ClientModel {
   readonly alerts: AlertBook;
-  /** Something happened that events do not tell in full: fetch the snapshot again, soon. */
+  /** Something happened since the snapshot: fetch another one, soon. */
   isStale = false;
   #dashboard: Dashboard = EMPTY;
 
@@ -88,14 +89,12 @@ export class ClientModel {
   }
 
   apply(frame: EventFrame): void {
+    this.isStale = true;
     if (frame.type === "alert") {
-      const deltas = this.alerts.apply(frame);
-      for (const { severity, by } of deltas ?? []) this.#dashboard.totals.open_alerts[severity] += by;
-      if (deltas === null) this.isStale = true;
+      for (const { severity, by } of this.alerts.apply(frame)) this.#dashboard.totals.open_alerts[severity] += by;
     } else if (frame.type === "engagement_update") {
       for (const table of TABLE_NAMES) for (const row of frame.data[table] ?? []) this.#merge(table, row);
       this.#addUp();
-      this.isStale = true;
     }
   }
 

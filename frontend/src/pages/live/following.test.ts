@@ -97,7 +97,7 @@ describe("Follower", () => {
     stage.isStale = true;
     for (let seq = 8; seq < 100; seq += 1) stage.raise(seq, `${seq}`);
     expect(stage.fetches).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(15_000);
     expect(stage.fetches).toHaveLength(2);
     await stage.fetches[1]!.answer({ seq: 99, holds: [] });
     await vi.advanceTimersByTimeAsync(60_000);

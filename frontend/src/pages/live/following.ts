@@ -12,8 +12,9 @@ import type { EventFrame } from "../../services/protocol.js";
 import { EVENT_TYPES } from "./events.js";
 import { RestError } from "./rest.js";
 
-/** At least so long between two fetches that events make necessary. */
+/** At least so long between two fetches that events make necessary, and up to half as long again: pages shall not ask in step. */
 const REFRESH_MS = 10_000;
+const refreshMs = (): number => REFRESH_MS * (1 + Math.random() / 2);
 /** After a fetch that failed. */
 const RETRY_MS = 5000;
 
@@ -37,7 +38,8 @@ export class Follower {
   /** Events since the fetch that is under way was sent off; null if none is. */
   #meanwhile: EventFrame[] | null = null;
   #isWantedAgain = false;
-  #fetchedAt = 0;
+  /** No fetch before. */
+  #notBefore = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `connect` makes the client that resumes from a cursor, and starts it. */
@@ -63,7 +65,7 @@ export class Follower {
       for (const frame of this.#meanwhile) if (isAfter(frame, cursor)) this.#followed.apply(frame);
       this.#followed.changed();
       this.#client ??= this.#follow(cursor);
-      this.#wait(this.#isWantedAgain ? 0 : REFRESH_MS);
+      this.#wait(this.#isWantedAgain ? 0 : refreshMs());
     } catch (error) {
       if (error instanceof RestError && [401, 403, 404].includes(error.status)) this.#followed.refused(error);
       else {
@@ -91,15 +93,14 @@ export class Follower {
   /** The fetch is over; the next one comes in `ms` at the earliest. */
   #wait(ms: number): void {
     this.#meanwhile = null;
-    this.#fetchedAt = Date.now() + ms - REFRESH_MS;
+    this.#notBefore = Date.now() + ms;
     this.#schedule();
   }
 
   #schedule(): void {
     const isWanted = this.#isWantedAgain || this.#followed.isStale();
     if (!isWanted || this.#timer !== undefined || this.#meanwhile || document.visibilityState === "hidden") return;
-    const wait = Math.max(this.#fetchedAt + REFRESH_MS - Date.now(), 0);
-    this.#timer = setTimeout(() => void this.load(), wait);
+    this.#timer = setTimeout(() => void this.load(), Math.max(this.#notBefore - Date.now(), 0));
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * What the overview shows of all clients: a snapshot, and the events since.
  *
- * Interactions are counted up as they come, open alerts up and down; people and corrections are fetched (`isStale`).
+ * Interactions are counted up as they come, open alerts up and down. Each event asks for another snapshot (`isStale`), which comes once for
+ * many events, and by which the page is right in the end.
  */
 
 import type { EventFrame } from "../../services/protocol.js";
@@ -62,21 +63,16 @@ export class OverviewModel {
   }
 
   apply(frame: EventFrame): void {
+    this.isStale = true;
     const client = this.#clients.get(frame.client_id);
-    if (!client) {
-      this.isStale = true; // new to this MSP
-      return;
-    }
+    if (!client) return; // new to this MSP: the snapshot will tell
     this.changed.add(client.client_id);
     if (frame.type === "interaction_update") {
       client.interactions_today = Math.max(client.interactions_today + frame.data.interaction_count, 0);
       if ((client.last_activity_iso ?? "") < frame.timestamp) client.last_activity_iso = frame.timestamp;
-      this.isStale = true;
     } else if (frame.type === "alert") {
-      const deltas = this.alerts.apply(frame);
-      for (const { severity, by } of deltas ?? []) client.open_alerts[severity] += by;
-      if (deltas === null) this.isStale = true;
-    } else this.isStale = true;
+      for (const { severity, by } of this.alerts.apply(frame)) client.open_alerts[severity] += by;
+    }
   }
 
   totals(): OverviewTotals {

@@ -1,0 +1,15 @@
+/** The theme: a cookie, so that Django renders it and no page flickers. The portal's other pages do the same (`pages/site.ts`). */
+
+const YEAR_S = 31_536_000;
+
+export function isDark(): boolean {
+  const chosen = document.documentElement.dataset["theme"];
+  return chosen === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
+}
+
+export function setTheme(theme: "light" | "dark"): void {
+  document.documentElement.dataset["theme"] = theme;
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `theme=${theme}; Path=/; Max-Age=${YEAR_S}; SameSite=Lax${secure}`;
+  document.dispatchEvent(new Event("themechange"));
+}
