@@ -46,8 +46,10 @@ class Portal(PortalServer):
 class Stage:
     """Runs PostgreSQL (fsync on), Redis and the load client while it is open, and sets Django up on them."""
 
-    def __init__(self, *, quick: bool) -> None:
+    def __init__(self, *, quick: bool, servers: list[str] | None = None) -> None:
         self.quick = quick
+        self.servers = servers
+        """Keys of the servers to compare; None: all."""
         self.postgres = PostgresServer(durable=True)
         self.redis = RedisServer()
         self.load = Load()
@@ -82,6 +84,10 @@ class Stage:
 
         publisher.flush()
         self._open.close()
+
+    def compares(self, key: str) -> bool:
+        """Return whether a server is among those to compare."""
+        return self.servers is None or key in self.servers
 
     def renew_load(self) -> None:
         """Start the load client anew: after a failure nobody knows what it is at."""

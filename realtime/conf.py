@@ -61,7 +61,7 @@ class RealtimeSettings:
     tail_events: int = _setting(
         2000, "Newest events of a followed stream kept in memory", unit="events", least=1
     )
-    tail_bytes: int = _setting(8 * 2**20, "The same in bytes of their data", unit="B", least=1024)
+    tail_bytes: int = _setting(8 * 2**20, "The same in bytes of memory", unit="B", least=1024)
     linger: float = _setting(
         30.0, "How long a stream that nobody follows any more is kept", unit="s", least=0
     )

@@ -85,7 +85,6 @@ class Client:
         fan_out, most = order["fan_out"], order["window"] * order["fan_out"]
         tally, published, lost = self.tally, 0, 0
         room = min(most, LEAST_WINDOW * fan_out)
-        looked_at, looked = time.perf_counter(), 0
         started = seen_at = time.perf_counter()
         warm_at, end_at = started + WARM_UP_SECONDS, started + WARM_UP_SECONDS + order["seconds"]
         warm: tuple[float, int, int] | None = None
@@ -95,10 +94,8 @@ class Client:
                 warm = (now, tally.delivered, tally.bytes)
             if tally.delivered != seen:
                 seen, seen_at = tally.delivered, now
-            if now - looked_at > 0.1:
-                rate = (tally.delivered - looked) / (now - looked_at)
-                room = min(most, max(LEAST_WINDOW * fan_out, int(rate * WINDOW_SECONDS)))
-                looked_at, looked = now, tally.delivered
+            rate = tally.delivered / (now - started)
+            room = min(most, max(LEAST_WINDOW * fan_out, int(rate * WINDOW_SECONDS)))
             outstanding = published * fan_out - lost - tally.delivered
             if outstanding < room:
                 for _ in range(min(50, (room - outstanding) // fan_out + 1)):
@@ -106,7 +103,7 @@ class Client:
                     published += 1
                 await asyncio.sleep(0)
             elif now - seen_at > STALL_SECONDS:
-                lost += outstanding
+                lost, seen_at = lost + outstanding, now
             else:
                 await asyncio.sleep(IDLE)
         if warm is None:

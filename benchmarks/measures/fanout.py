@@ -132,7 +132,7 @@ def run(stage: Stage, say: Say) -> Outcome:
     """Measure every peer that can be run here, then the portal."""
     table = Table(f"Fan-out: {CONNECTIONS} connections, 770-byte events, one process on one core", COLUMNS)
     rows: dict[str, dict[str, Any]] = {}
-    for peer in PEERS:
+    for peer in filter(lambda peer: stage.compares(peer.key), PEERS):
         why = peer.missing()
         if why:
             say(f"{peer.title}: left out, {why}")
@@ -143,7 +143,7 @@ def run(stage: Stage, say: Say) -> Outcome:
     comparable = HEADROOM * rows["seed"]["per_second"] if "seed" in rows else OFFERED
     at_seed: dict[str, Any] = {}
     tenant = Tenant()
-    for ours in OURS:
+    for ours in filter(lambda ours: stage.compares(ours.key), OURS):
         with stage.portal(ours.kind) as portal:
             stage.load.connect(portal.port, ours.routes(tenant, CONNECTIONS), **ours.options)
             publisher = tenant.announcing(stage.redis.url)
@@ -160,8 +160,10 @@ def run(stage: Stage, say: Say) -> Outcome:
         "as one, so a saturated server does less for each delivery; at the offered rate nothing waits.",
         "Lost: of the sustained rounds. The core layer of channels_redis drops what goes beyond its capacity.",
     ]
-    outcome = Outcome([_ratios(rows), table], figures={"rows": rows, "at_seed": at_seed})
-    outcome.targets = _targets(rows, at_seed)
+    outcome = Outcome([table], figures={"rows": rows, "at_seed": at_seed})
+    if {"ours", "ours-single"} <= rows.keys():
+        outcome.tables.insert(0, _ratios(rows))
+        outcome.targets = _targets(rows, at_seed)
     return outcome
 
 

@@ -67,7 +67,7 @@ def _text(facts: Any) -> str:
 def _insert(rows: Sequence[tuple[Any, ...]], alias: str) -> None:
     """Insert outbox rows. In SQL of our own: compiled by the ORM this INSERT took a third of a recorded save's time."""
     connection = connections[alias]
-    field = Outbox._meta.get_field
+    field = {column.name: column for column in Outbox._meta.concrete_fields}
     columns = [
         field(name)
         for name in ("tx", "kind", "client_id", "msp_id", "client_id", "key", "facts", "recorded_at")
@@ -91,10 +91,10 @@ def _insert_sql(alias: str) -> str:
     """
     quote = connections[alias].ops.quote_name
     client = Client._meta
-    column = {name: quote(Outbox._meta.get_field(name).column) for name in RECORDED}
+    column = {field.name: quote(field.column) for field in Outbox._meta.concrete_fields}
     return (
-        f"INSERT INTO {quote(Outbox._meta.db_table)} ({', '.join(column.values())}) "  # noqa: S608 - our own names
-        f"VALUES (%s, %s, %s, COALESCE(%s, (SELECT {quote(client.get_field('msp').column)} "
+        f"INSERT INTO {quote(Outbox._meta.db_table)} ({', '.join(column[name] for name in RECORDED)}) "  # noqa: S608 - our own names
+        f"VALUES (%s, %s, %s, COALESCE(%s, (SELECT {quote('msp_id')} "
         f"FROM {quote(client.db_table)} WHERE {quote(client.pk.column)} = %s)), %s, %s, %s)"
     )
 

@@ -289,6 +289,14 @@ def loop_lag() -> float:
     return max((hub.gauges.loop_lag for hub in list(_hubs.values())), default=0.0)
 
 
+async def warm_up() -> None:
+    """Start the running loop's hub before its first socket: the process is known from the start, idle or not."""
+    try:
+        await current().start()
+    except Error as error:
+        log.warning("hub not started yet", error=str(error).strip(), next="the first socket tries again")
+
+
 def is_draining() -> bool:
     """Return whether this process hands its connections over."""
     return any(hub.draining for hub in list(_hubs.values()))

@@ -18,8 +18,8 @@ from realtime.hub.tail import StreamEvent
 
 R = TypeVar("R")
 
-PAGES_KEPT = 32
-"""Pages kept for others who are at the same place; with 200 events of 1 KB a page, 6 MB."""
+KEPT_BYTES = 8 * 2**20
+"""How much of pages is kept for others who are at the same place."""
 
 
 def to_event(stream: str, row: Row) -> StreamEvent:
@@ -31,6 +31,7 @@ class Pages:
     """Reads of one hub. Those who ask for the same thing at the same time share one query."""
 
     def __init__(self) -> None:
+        self._kept_bytes = 0
         self._kept: OrderedDict[tuple[str, int], list[StreamEvent]] = OrderedDict()
         self._running: dict[Hashable, asyncio.Future[Any]] = {}
 
@@ -68,11 +69,16 @@ class Pages:
         rows = await threads.run("reading", reading.page, stream, number * size, size)
         page = [to_event(stream, row) for row in rows if row.seq <= (number + 1) * size]
         if page:
-            self._kept[stream, number] = page
-            self._kept.move_to_end((stream, number))
-            while len(self._kept) > PAGES_KEPT:
-                self._kept.popitem(last=False)
+            self._keep((stream, number), page)
         return page
+
+    def _keep(self, key: tuple[str, int], page: list[StreamEvent]) -> None:
+        self._kept_bytes -= sum(event.weight for event in self._kept.pop(key, ()))
+        self._kept[key] = page
+        self._kept_bytes += sum(event.weight for event in page)
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= sum(event.weight for event in oldest)
 
     async def _once(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Await `work`, or the same work that somebody else has begun.

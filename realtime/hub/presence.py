@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -65,6 +65,14 @@ class PresenceWatch:
         self._places: dict[Place, Damped] = {}
         self._known: set[UUID] = set()
         self._telling: set[Connection] = set()
+
+    def begin(self, msp_id: UUID, found: Mapping[Place, dict[UUID, Watcher]]) -> None:
+        """Take what the first listener of an MSP was told as that against which changes are told."""
+        if msp_id not in self._known:
+            self._known.add(msp_id)
+            self._places |= {
+                place: Damped(dict(watchers)) for place, watchers in found.items() if place.msp_id == msp_id
+            }
 
     async def run(self) -> None:
         """Look and tell, for ever."""
@@ -144,7 +152,8 @@ def _concerns(place: Place, following: Following, connection: Connection) -> boo
         return False
     stream = following.tail.stream
     if place.client_id is None:
-        return stream == groups.msp(place.msp_id) or connection.scope == "client"
+        whole = stream == groups.msp(place.msp_id) and "presence" in following.selection.whole.topics
+        return whole or connection.scope == "client"
     if stream == groups.client(place.client_id):
         return True
     return (

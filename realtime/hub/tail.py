@@ -24,6 +24,10 @@ Connections drift apart over a handful of places.
 """
 
 
+OVERHEAD = 500
+"""Bytes of an event in memory besides its data, about."""
+
+
 class StreamEvent:
     """An event in its place in one stream; its bodies are made at first use, once per encoding."""
 
@@ -57,8 +61,13 @@ class StreamEvent:
 
     @property
     def size(self) -> int:
-        """Characters of its data: what it counts for in bounds."""
+        """Characters of its data: what it counts for in a frame's bound."""
         return len(self.data)
+
+    @property
+    def weight(self) -> int:
+        """Bytes it may come to hold in memory: its data as it came, serialised, and as a frame."""
+        return 3 * len(self.data) + OVERHEAD
 
     def body(self, encoding: Encoding) -> bytes:
         """Return the serialised frame, before compression."""
@@ -186,14 +195,14 @@ class Tail:
     def _append(self, event: StreamEvent) -> None:
         event.heard_at = time.monotonic()
         self._events.append(event)
-        self._bytes += event.size
+        self._bytes += event.weight
         self.head = event.seq
         while self._start < len(self._events) - 1 and (
             len(self._events) - self._start > self._most_events or self._bytes > self._most_bytes
         ):
-            self._bytes -= self._events[self._start].size
+            self._bytes -= self._events[self._start].weight
             self._start += 1
-        if self._start > self._most_events:
+        if 2 * self._start > len(self._events):  # at most half is dead, and an event is moved once, amortised
             del self._events[: self._start]
             self._start = 0
 

@@ -1,4 +1,4 @@
-"""The protocol's types in words: what the AsyncAPI document and docs/protocol.md are made of, so that neither can drift.
+"""The protocol's types in words: the AsyncAPI document and docs/protocol.md are made of them, so that neither drifts.
 
 Meanings come from the docstrings beside the code.
 """
@@ -64,6 +64,9 @@ def schemas(template: str = "#/components/schemas/{name}") -> dict[str, Any]:
     for component in components.values():
         if "description" in component:
             component["description"] = " ".join(component["description"].split())
+        for value in component.get("properties", {}).values():
+            # OpenAPI's form of a discriminator, which AsyncAPI does not know; the tags are in the schemas themselves.
+            value.get("items", {}).pop("discriminator", None)
     return components
 
 

@@ -103,6 +103,7 @@ class Server(DaphneServer):
         # Say 1007 (no UTF-8) and 1009 (too big) in a close frame, instead of dropping TCP. The origin "null" is ours to
         # refuse, in words; left out here, autobahn would put its own HTTP 400 back.
         self.ws_factory.setProtocolOptions(failByDrop=False, allowNullOrigin=True)
+        asyncio.ensure_future(hubs.warm_up())  # noqa: RUF006 - the hub keeps its tasks itself
         if self.signal_handlers:
             signal.signal(signal.SIGINT, self._interrupt)
 

@@ -9,10 +9,11 @@ from realtime.hub import hub as hubs
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
-    """Answer startup at once; at shutdown end the hub of this loop."""
+    """Start the hub of this loop, and end it."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            await hubs.warm_up()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await hubs.current().stop()

@@ -183,6 +183,9 @@ async def test_a_draining_process_is_not_ready_and_takes_no_new_socket(tenant, p
     async with httpx.AsyncClient() as http:
         assert (await http.get(f"{portal.url}/readyz")).status_code == 200
         sockets = [await tenant.socket(portal).__aenter__() for _ in range(4)]
+        await sync_to_async(wait_until)(
+            ServerProcess.objects.filter(pid=portal.pid).exists, "the process never said that it lives"
+        )
         await asyncio.to_thread(lambda: (call_command("drain", str(portal.pid), "--no-wait"), connections.close_all()))
         deadline = time.monotonic() + 3
         while (answer := await http.get(f"{portal.url}/readyz")).status_code == 200:

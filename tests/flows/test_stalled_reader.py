@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket as socketlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 import websockets
 from asgiref.sync import sync_to_async
 from websockets.asyncio.client import connect
 
-from tests.factories import AlertFactory
+from tests.factories import AlertFactory, UserFactory
 from tests.sockets import Socket, is_event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,8 +27,14 @@ SIZE = 40_000
 @asynccontextmanager
 async def stalled(socket: Socket) -> AsyncIterator[Socket]:
     """Connect `socket` so that it reads no frame that is not asked for: then TCP stops the server."""
+    parts = urlsplit(socket.url)
+    small = socketlib.socket()
+    small.setsockopt(socketlib.SOL_SOCKET, socketlib.SO_RCVBUF, 4096)
+    small.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(small, (parts.hostname, parts.port))
     socket.raw = await connect(
         socket.url,
+        sock=small,
         subprotocols=[websockets.Subprotocol(name) for name in socket._subprotocols],
         max_size=2**24,
         max_queue=1,
@@ -50,13 +59,15 @@ async def flood(tenant: object, count: int) -> None:
 @pytest.mark.slow
 async def test_a_stalled_reader_holds_up_nobody_and_loses_nothing(tenant, server):
     async with stalled(tenant.socket(server)) as slow, AsyncExitStack() as stack:
+        users = await sync_to_async(lambda: [UserFactory(role="client_user", client=tenant.client) for _ in range(3)])()
         others = [
             await stack.enter_async_context(
                 tenant.socket(
                     server,
-                    tenant.client_user if n % 3 == 0 else tenant.msp_user,
+                    users[n % 3],
                     f"/ws/engagement?batch={n % 2}",
-                    subprotocols=["compliance.v1+deflate"] if n % 2 else None,
+                    # Compressed: what fills one socket's buffers is little for the others, and for this test's own time.
+                    subprotocols=["compliance.v1+deflate"] if n % 20 else None,
                 )
             )
             for n in range(OTHERS)

@@ -63,15 +63,21 @@ def connection_of(user, client=None, msp=None, *, process=None, **fields) -> Liv
 
 def one_of_each(tenant) -> dict[type, object]:
     """Make a row of every model, all of them of a tenant's first client."""
-    alert = AlertFactory(client=tenant.client)
-    placing.place(100, "default")
-    Outbox.objects.create(
-        tx=uuid.uuid4(), kind="alert", client_id=tenant.client.pk, msp_id=tenant.msp.pk, facts='{"id": 1}'
+    position = Event.objects.count() + 1
+    place = {"client_id": tenant.client.pk, "msp_id": tenant.msp.pk}
+    event = Event.objects.create(
+        position=position,
+        type="alert",
+        client_seq=position,
+        msp_seq=position,
+        occurred_at=timezone.now(),
+        data="{}",
+        **place,
     )
     connection = connection_of(tenant.client_user, tenant.client)
     return {
-        Event: Event.objects.get(client_id=tenant.client.pk, data__contains=str(alert.pk)),
-        Outbox: Outbox.objects.get(client_id=tenant.client.pk),
+        Event: event,
+        Outbox: Outbox.objects.create(tx=uuid.uuid4(), kind="alert", facts='{"id": 1}', **place),
         LiveConnection: connection,
         ServerProcess: connection.process,
     }
@@ -107,7 +113,7 @@ class TestEveryPage:
 
     def test_lists_do_not_query_by_row(self, superuser, mine, model, django_assert_max_num_queries):
         for _ in range(6):
-            one_of_each(mine) if model is not Outbox and model is not Event else AlertFactory(client=mine.client)
+            one_of_each(mine)
         with django_assert_max_num_queries(20):
             superuser.get(url(model))
 
@@ -154,8 +160,8 @@ class TestTheEventLog:
         assert found("client=nonsense") == set()
         assert found(f"q={second.position}") == {second.pk}
         assert found("q=abc") == set()
-        assert found("occurred_at__gte=2000-01-01") == {first.pk, second.pk}
-        assert found("occurred_at__lt=2000-01-01") == set()
+        assert found("occurred_at__gte=2000-01-01+00:00:00%2B00:00") == {first.pk, second.pk}
+        assert found("occurred_at__lt=2000-01-01+00:00:00%2B00:00") == set()
 
     def test_it_tells_how_many_could_and_did_receive_an_event(self, superuser, mine):
         AlertFactory(client=mine.client)
@@ -165,8 +171,13 @@ class TestTheEventLog:
         connection_of(mine.msp_user, msp=mine.msp)
         connection_of(mine.client_user, mine.client, closed_at=timezone.now() - timedelta(minutes=2))
         epoch = str(Log.current().epoch)
-        for user, position in ((mine.client_user, event.client_seq), (mine.client_admin, event.client_seq - 1)):
-            Bookmark.objects.create(user=user, stream=groups.client(mine.client.pk), position=position, epoch=epoch)
+        for user, position in (
+            (mine.client_user, event.client_seq),
+            (mine.client_admin, event.client_seq - 1),
+        ):
+            Bookmark.objects.create(
+                user=user, stream=groups.client(mine.client.pk), position=position, epoch=epoch
+            )
         html = superuser.get(url(Event, "change", event.pk)).content.decode()
         assert figure(html, "connected_then") == "2"
         assert figure(html, "confirmed_by") == "1"
@@ -195,7 +206,9 @@ class TestConnections:
     def test_the_list_shows_open_ones_and_on_request_the_watch_log(self, superuser, mine):
         opened = connection_of(mine.client_user, mine.client)
         closed = connection_of(mine.client_user, mine.client, closed_at=timezone.now(), close_code=1000)
-        silent = ServerProcess.objects.create(host="dead", pid=1, heartbeat_at=timezone.now() - timedelta(hours=1))
+        silent = ServerProcess.objects.create(
+            host="dead", pid=1, heartbeat_at=timezone.now() - timedelta(hours=1)
+        )
         vanished = connection_of(mine.client_user, mine.client, process=silent)
         assert shown(superuser.get(url(LiveConnection))) == {opened.pk}
         assert shown(superuser.get(f"{url(LiveConnection)}?state=closed")) == {closed.pk}
@@ -271,7 +284,10 @@ class TestATestEvent:
 
     def test_an_alert_is_raised(self, mine):
         ApplicationFactory(client=mine.client, name="ChatGPT")
-        assert self.send(as_staff(mine.msp_admin), client=mine.client.pk, application="chatgpt").status_code == 302
+        assert (
+            self.send(as_staff(mine.msp_admin), client=mine.client.pk, application="chatgpt").status_code
+            == 302
+        )
         alert = Alert.objects.get()
         assert (alert.client, alert.severity, alert.details) == (mine.client, "high", "from a test")
         assert alert.application.name == "ChatGPT"
@@ -320,7 +336,9 @@ class TestOnARealServer:
             assert code == 4003
             assert reason.startswith("Disconnected by an administrator")
 
-    async def test_drain_hands_over_and_stops_the_process(self, portal_server: StartPortal, in_thread, superuser):
+    async def test_drain_hands_over_and_stops_the_process(
+        self, portal_server: StartPortal, in_thread, superuser
+    ):
         portal = await in_thread(portal_server, env={"REALTIME_HEARTBEAT": "1"})
         tenant = (await in_thread(two_tenants))[0]
         async with Socket(f"{portal.ws_url}/ws/engagement", token=token_for(tenant.msp_user)) as socket:

@@ -3,9 +3,13 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { type ReactNode, useMemo, useState } from "react";
 import { RealtimeProvider } from "@/hooks/RealtimeProvider.js";
+import type { Encoding } from "@/services/encoding.js";
+import type { Cursor } from "@/services/positions.js";
 import { exponentialBackoff } from "@/services/timing.js";
 import type { Boot } from "./boot.js";
 import { EncodingContext, storedEncoding, storeEncoding } from "./live/encoding.js";
+import { Feed } from "./live/feed.js";
+import { Journal } from "./live/journal.js";
 import { Live } from "./live/Live.js";
 import { isRefusal } from "./live/useLive.js";
 import { Assign } from "./parts/Assign.js";
@@ -25,8 +29,8 @@ const BACKOFF = { attempts: Infinity, firstMs: 1000, maxMs: 30_000 };
 /** A document that nobody looks at is kept up to date for so long. */
 const KEPT_MS = 60_000;
 
-const newQueries = (): QueryClient =>
-  new QueryClient({
+function newPage(): { queries: QueryClient; feed: Feed; journal: Journal } {
+  const queries = new QueryClient({
     defaultOptions: {
       queries: {
         gcTime: KEPT_MS,
@@ -36,31 +40,32 @@ const newQueries = (): QueryClient =>
       },
     },
   });
+  return { queries, feed: new Feed(queries), journal: new Journal() };
+}
 
 export function App({ boot }: { boot: Boot }): ReactNode {
-  const [queries] = useState(newQueries);
-  const [encoding, setEncoding] = useState(storedEncoding);
+  const [{ queries, feed, journal }] = useState(newPage);
+  const [{ encoding, cursor }, setConnection] = useState({ encoding: storedEncoding(), cursor: boot.cursor });
   const choice = useMemo(
-    () =>
-      [
-        encoding,
-        (next: typeof encoding) => {
-          storeEncoding(next);
-          setEncoding(next);
-        },
-      ] as const,
+    () => ({
+      encoding,
+      choose: (next: Encoding, from: Cursor) => {
+        storeEncoding(next);
+        setConnection({ encoding: next, cursor: from });
+      },
+    }),
     [encoding],
   );
   const options = useMemo(
-    () => ({ encoding, resumeFrom: boot.cursor, pingIntervalMs: PING_MS, backoff: exponentialBackoff(BACKOFF) }),
-    [encoding, boot],
+    () => ({ encoding, resumeFrom: cursor, pingIntervalMs: PING_MS, backoff: exponentialBackoff(BACKOFF) }),
+    [encoding, cursor],
   );
   return (
     <BootContext value={boot}>
       <QueryClientProvider client={queries}>
         <EncodingContext value={choice}>
           <RealtimeProvider key={encoding} options={options}>
-            <Live>
+            <Live feed={feed} journal={journal}>
               <Assign>
                 <Shell>
                   <View />

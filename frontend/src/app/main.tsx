@@ -1,5 +1,6 @@
 /** The single-page dashboard, from the document that Django rendered. */
 
+// oxlint-disable-next-line import/no-unassigned-import -- a style sheet
 import "./app.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";

@@ -11,10 +11,11 @@ import { fillFields, writeChange, writeSeverities, writeTotal } from "./live/fig
 import { count, decimal, share } from "./live/format.js";
 import { perFrame } from "./live/frames.js";
 import { goLive, pageData } from "./live/page.js";
-import { API, cursorOf, get, type Positioned } from "./live/rest.js";
+import { API, cursorOf, get, type Positioned, RestError } from "./live/rest.js";
 import { serverNow } from "./live/serverClock.js";
 
 const FEED = 30;
+const RETRY_MS = 5000;
 const clientId = pageData("clientId");
 const model = new ClientModel(FEED);
 const activity = new Activity();
@@ -109,7 +110,16 @@ function done(alert: Alert): void {
   if (row) flash(row);
 }
 
-const chartFailed = (error: Error): void => console.warn("The chart starts empty:", error.message);
+/** Until they are here, the chart has only what happened since. */
+async function startChart(): Promise<void> {
+  try {
+    await fetchActivity();
+  } catch (error) {
+    if (error instanceof RestError && [401, 403, 404].includes(error.status)) return; // the status line tells
+    setTimeout(() => void startChart(), RETRY_MS);
+    if (!(error instanceof TypeError || error instanceof RestError)) throw error; // a bug, not the network
+  }
+}
 
 goLive({
   clientId,
@@ -121,8 +131,8 @@ goLive({
   alert: (id) => model.alerts.get(id),
   done,
   heard,
-  lost: () => void fetchActivity().catch(chartFailed),
+  lost: () => void startChart(),
 });
 renderActivity();
-void fetchActivity().catch(chartFailed);
+void startChart();
 setInterval(renderActivity, 1000);

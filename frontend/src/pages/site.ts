@@ -1,6 +1,6 @@
 /** What every page has: the theme's switch, and a menu that closes. */
 
-const YEAR_S = 31_536_000;
+export const YEAR_S = 31_536_000;
 
 function isDark(): boolean {
   const chosen = document.documentElement.dataset["theme"];
@@ -32,5 +32,3 @@ if (menu) {
     menu.querySelector("summary")?.focus();
   });
 }
-
-export {};

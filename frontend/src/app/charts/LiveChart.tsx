@@ -1,7 +1,7 @@
 /** Uses over the last five minutes, as bars of five seconds: in total, or stacked by what they are of. */
 
 import uPlot from "uplot";
-import { type ReactNode, useEffect, useId, useMemo, useRef, useState } from "react";
+import { type ReactNode, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { count, exactTime, plural } from "@/pages/live/format.js";
 import { useNow } from "../parts/useNow.js";
 import { type Activity, BUCKET_S, BUCKETS, busiest, series, starts } from "../state/activity.js";
@@ -27,6 +27,7 @@ export function LiveChart({ activity, nameOf, by }: Props): ReactNode {
   const now = useNow();
   const [isStacked, setIsStacked] = useState(true);
   const titleId = useId();
+  const theme = useTheme();
   const times = starts(now);
   const total = series(activity, now);
   const layers = isStacked ? layersOf(activity, now, nameOf) : [];
@@ -63,7 +64,7 @@ export function LiveChart({ activity, nameOf, by }: Props): ReactNode {
               </span>
             ))}
         </p>
-        <Plot times={times} layers={layers} onPoint={setPointed} />
+        <Plot key={`${layers.length} ${theme}`} times={times} layers={layers} onPoint={setPointed} />
       </div>
       <p className="visually-hidden">
         {plural(all, "interaction")} in the last five minutes, at most {count(highest)} in five seconds.
@@ -92,9 +93,10 @@ function stackedData(times: readonly number[], layers: readonly Layer[]): uPlot.
     const below = stacked.at(-1);
     stacked.push(values.map((value, index) => value + (below?.[index] ?? 0)));
   }
-  return [times.map((start) => start + BUCKET_S / 2), ...stacked.reverse()];
+  return [times.map((start) => start + BUCKET_S / 2), ...stacked.toReversed()];
 }
 
+/** Made for a number of layers and a theme; given another of either, it is made anew (by its key). */
 interface PlotProps {
   times: readonly number[];
   layers: readonly Layer[];
@@ -106,10 +108,11 @@ function Plot({ times, layers, onPoint }: PlotProps): ReactNode {
   const plot = useRef<uPlot | null>(null);
   const data = stackedData(times, layers);
   const newest = useRef({ data, onPoint });
-  newest.current = { data, onPoint };
-  const theme = useTheme();
   const seriesCount = layers.length;
 
+  useLayoutEffect(() => {
+    newest.current = { data, onPoint };
+  });
   useEffect(() => {
     const box = root.current!;
     const size = (): { width: number; height: number } => ({ width: Math.max(box.clientWidth, 120), height: box.clientHeight });
@@ -123,7 +126,7 @@ function Plot({ times, layers, onPoint }: PlotProps): ReactNode {
       made.destroy();
       plot.current = null;
     };
-  }, [seriesCount, theme]);
+  }, [seriesCount]);
 
   useEffect(() => {
     plot.current?.setData(data);

@@ -5,9 +5,9 @@ import { count } from "@/pages/live/format.js";
 import type { Day } from "../state/dashboard.js";
 
 const WIDTH = 560;
-const HEIGHT = 168;
+const HEIGHT = 216;
 const TOP = 14;
-const BASE = 140;
+const BASE = 188;
 
 const weekday = (day: string): string =>
   new Date(`${day}T00:00:00Z`).toLocaleDateString("en", { weekday: "short", timeZone: "UTC" });
@@ -28,23 +28,23 @@ export function Trend({ days }: { days: readonly Day[] }): ReactNode {
     <section className="card" aria-labelledby={titleId}>
       <header className="card-head">
         <h2 id={titleId}>
-          Seven days <span className="card-hint">UTC</span>
+          Seven days <span className="card-hint">uses and people</span>
         </h2>
-        {shown && (
-          <p className="trend-legend" aria-hidden="true">
-            <span className="chart-when">{pointed === null ? "Today" : dayOfMonth(shown.day)}</span>
-            <span>
-              <i className="chart-key" /> {count(shown.interactions)} uses
-            </span>
-            <span>
-              <i className="chart-key trend-key" /> {count(shown.active_users)} people
-            </span>
-            <span>
-              <i className="chart-key trend-flag" /> {count(shown.flagged)} flagged
-            </span>
-          </p>
-        )}
       </header>
+      {shown && (
+        <p className="chart-legend trend-legend" aria-hidden="true">
+          <span className="chart-when">{pointed === null ? "Today" : dayOfMonth(shown.day)}</span>
+          <span>
+            <i className="chart-key" /> {count(shown.interactions)} uses
+          </span>
+          <span>
+            <i className="chart-key trend-key" /> {count(shown.active_users)} people
+          </span>
+          <span>
+            <i className="chart-key trend-flag" /> {count(shown.flagged)} flagged
+          </span>
+        </p>
+      )}
       <svg className="trend" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true" onPointerLeave={() => setPointed(null)}>
         {[0, 0.5, 1].map((share) => (
           <line key={share} className="trend-grid" x1="0" x2={WIDTH} y1={y(share)} y2={y(share)} />

@@ -1,7 +1,7 @@
 /** The dashboard's one connection, and what hangs on it: the feed of documents, the toast of new alerts, presence. */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from "react";
+import { createContext, type ReactNode, useContext, useEffect, useMemo } from "react";
 import { useConnectionState, useWebSocket, type UseWebSocketResult } from "@/hooks/useWebSocket.js";
 import { observe } from "@/pages/live/serverClock.js";
 import type { Snapshot } from "@/services/client.js";
@@ -9,8 +9,8 @@ import { TOPICS } from "@/services/vocabulary.js";
 import { socketPath } from "../api.js";
 import { alertOf, isRaised } from "../state/alerts.js";
 import { alertToast } from "../parts/toastStore.js";
-import { Feed } from "./feed.js";
-import { Journal } from "./journal.js";
+import type { Feed } from "./feed.js";
+import type { Journal } from "./journal.js";
 import { FeedContext } from "./useLive.js";
 
 const ADDRESS = { path: socketPath };
@@ -30,10 +30,15 @@ export function useLink(): Link {
 /** How the connection stands. */
 export const useStanding = (): Snapshot => useConnectionState(ADDRESS);
 
-export function Live({ children }: { children: ReactNode }): ReactNode {
+interface Props {
+  /** Both outlive the connection, which another encoding replaces. */
+  feed: Feed;
+  journal: Journal;
+  children: ReactNode;
+}
+
+export function Live({ feed, journal, children }: Props): ReactNode {
   const queries = useQueryClient();
-  const [feed] = useState(() => new Feed(queries));
-  const [journal] = useState(() => new Journal());
   const { client, connect, disconnect, isConnected } = useWebSocket(ADDRESS);
 
   useEffect(() => feed.follow(client), [feed, client]);
@@ -44,7 +49,7 @@ export function Live({ children }: { children: ReactNode }): ReactNode {
       client.on("presence", () => void queries.invalidateQueries({ queryKey: ["presence"] })),
       client.on("connection", ({ timestamp }) => {
         observe(timestamp);
-        void queries.invalidateQueries({ queryKey: ["presence"] });
+        void client.request({ type: "ping" }).catch(() => undefined); // how far away the server is; the state tells if it is gone
       }),
       client.on("pong", ({ server_time }) => observe(server_time)),
       client.on("alert", (frame) => {

@@ -2,6 +2,7 @@
 
 import { createContext, useContext } from "react";
 import type { Encoding } from "@/services/encoding.js";
+import type { Cursor } from "@/services/positions.js";
 
 const KEY = "encoding";
 const ENCODINGS: readonly Encoding[] = ["json", "msgpack", "deflate"];
@@ -9,5 +10,11 @@ const ENCODINGS: readonly Encoding[] = ["json", "msgpack", "deflate"];
 export const storedEncoding = (): Encoding => ENCODINGS.find((encoding) => encoding === localStorage.getItem(KEY)) ?? "json";
 export const storeEncoding = (encoding: Encoding): void => localStorage.setItem(KEY, encoding);
 
-export const EncodingContext = createContext<readonly [Encoding, (encoding: Encoding) => void]>(["json", () => undefined]);
-export const useEncoding = (): readonly [Encoding, (encoding: Encoding) => void] => useContext(EncodingContext);
+export interface EncodingChoice {
+  encoding: Encoding;
+  /** Connect anew with another encoding, from where the connection so far has got to. */
+  choose(encoding: Encoding, from: Cursor): void;
+}
+
+export const EncodingContext = createContext<EncodingChoice>({ encoding: "json", choose: () => undefined });
+export const useEncoding = (): EncodingChoice => useContext(EncodingContext);

@@ -49,12 +49,13 @@ export class Feed {
     this.#queries = queries;
     document.addEventListener("visibilitychange", () => {
       this.#isAsked = false; // the frame that was asked for may not come as long as nobody sees the page
-      this.attend();
+      this.#ask();
     });
   }
 
-  /** Look whether there is something to do: a document is watched again, or may be fetched again. */
-  attend(): void {
+  /** Keep the document of `query` right from now on; if it became stale while nobody watched it, fetch it. */
+  attend<D extends Document>(query: LiveQuery<D>): void {
+    this.#entry(query);
     this.#ask();
   }
 
@@ -68,7 +69,7 @@ export class Feed {
     const stops = [
       ...EVENTS.map((type) => client.on(type, (frame: EventFrame) => this.take(frame))),
       client.on("resync", () => this.renew()),
-      client.on("connection", () => this.attend()),
+      client.on("connection", () => this.#ask()),
     ];
     return () => stops.forEach((stop) => stop());
   }

@@ -22,10 +22,12 @@ export interface JournalValue {
   reconnects: number;
   /** In ms, oldest first. */
   latencies: readonly number[];
+  /** When the page was last known to be right, if it is not now: ms since the epoch, by this machine's clock. */
+  freshAt: number;
 }
 
 export class Journal {
-  #value: JournalValue = { entries: [], reconnects: 0, latencies: [] };
+  #value: JournalValue = { entries: [], reconnects: 0, latencies: [], freshAt: Date.now() };
   readonly #listeners = new Set<() => void>();
   #wasConnected = false;
   #count = 0;
@@ -49,7 +51,7 @@ export class Journal {
   getSnapshot = (): JournalValue => this.#value;
 
   #note(client: RealtimeClient): void {
-    const { state, error } = client.getSnapshot();
+    const { state, error, lastMessageAt } = client.getSnapshot();
     if (state === this.#value.entries[0]?.state) return;
     const isBack = isConnectedState(state) && this.#wasConnected && !isConnectedState(this.#value.entries[0]?.state ?? "idle");
     this.#wasConnected ||= isConnectedState(state);
@@ -57,6 +59,7 @@ export class Journal {
     this.#set({
       entries: [entry, ...this.#value.entries].slice(0, ENTRIES),
       reconnects: this.#value.reconnects + (isBack ? 1 : 0),
+      ...(this.#value.entries[0]?.state === "live" && { freshAt: lastMessageAt ?? Date.now() }),
     });
   }
 

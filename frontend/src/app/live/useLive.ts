@@ -14,7 +14,7 @@ export function useFeed(): Feed {
   return feed;
 }
 
-/** The document of `query`: fetched when first looked at, kept right by events from then on. */
+/** The document of `query` (memoised by the caller): fetched when first looked at, kept right by events from then on. */
 export function useLive<D extends Document>(query: LiveQuery<D>): UseQueryResult<D> {
   const feed = useFeed();
   const result = useQuery<D>({
@@ -24,7 +24,7 @@ export function useLive<D extends Document>(query: LiveQuery<D>): UseQueryResult
     structuralSharing: false,
     retry: (failures, error) => !isRefusal(error) && failures < 4,
   });
-  useEffect(() => feed.attend(), [feed]);
+  useEffect(() => feed.attend(query), [feed, query]);
   return result;
 }
 

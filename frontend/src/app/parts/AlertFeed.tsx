@@ -1,6 +1,7 @@
 /** The newest alerts, with what can be done to them at once. */
 
-import { memo, type ReactNode, useEffect, useId } from "react";
+import { memo, type ReactNode, useEffect, useId, useState } from "react";
+import { serverNow } from "@/pages/live/serverClock.js";
 import { alertsPath, clientPath, Link } from "../router.js";
 import { type Alert, isOpen, isSaved } from "../state/alerts.js";
 import { useAssign } from "./Assign.js";
@@ -47,7 +48,7 @@ const FeedItem = memo(function FeedItem({ alert, client }: { alert: Alert; clien
   const { mutate, isPending } = useDeeds();
   const what = <span className="visually-hidden"> {`${alert.severity} alert: ${alert.details}`}</span>;
   const canAct = isOpen(alert) && isSaved(alert.id);
-  const isFresh = Date.now() - Date.parse(alert.created_at) < 5000;
+  const [isFresh] = useState(() => serverNow() - Date.parse(alert.created_at) < 5000);
   return (
     <li className={isFresh ? "alert arrived" : "alert"} data-alert={alert.id} data-severity={alert.severity} data-status={alert.status}>
       <p className="alert-head">

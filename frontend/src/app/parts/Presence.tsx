@@ -1,7 +1,7 @@
 /** Who is connected: initials, and the names to whom may see them. */
 
 import type { ReactNode } from "react";
-import { plural } from "@/pages/live/format.js";
+import { count } from "@/pages/live/format.js";
 import type { Watched } from "../api.js";
 
 const SHOWN = 4;
@@ -35,13 +35,14 @@ export const peopleIn = ({ msp_watchers: msp, client_watchers: client }: Watched
 /** A row of initials; how many watch is said in words. */
 export function Watchers({ watched }: { watched: Watched }): ReactNode {
   const total = peopleIn(watched);
+  if (total === 0) return null;
   const names = watched.watchers.map(({ user }) => user);
   return (
     <span className="watchers" title={names.join(", ") || undefined}>
       {names.slice(0, SHOWN).map((name) => (
         <Avatar key={name} name={name} />
       ))}
-      <span className="watchers-text">{total === 0 ? "Nobody watches" : `${plural(total, "person")} watching`.replace("persons", "people")}</span>
+      <span className="watchers-text">{total === 1 ? "1 person watching" : `${count(total)} people watching`}</span>
     </span>
   );
 }

@@ -5,7 +5,7 @@ import { count } from "@/pages/live/format.js";
 import { SEVERITIES, type Severity } from "@/services/vocabulary.js";
 import { type BySeverity, sumOf } from "../state/alerts.js";
 
-export const WORST_FIRST: readonly Severity[] = [...SEVERITIES].reverse();
+export const WORST_FIRST: readonly Severity[] = SEVERITIES.toReversed();
 
 export const SeverityBadge = ({ severity }: { severity: Severity }): ReactNode => (
   <span className="severity" data-severity={severity}>

@@ -1,10 +1,10 @@
 /** The state of the connection, in the bar on top. */
 
-import { type ReactNode, useRef } from "react";
+import { type ReactNode, useSyncExternalStore } from "react";
 import { describe, type Mood } from "@/pages/live/condition.js";
 import { useLink, useStanding } from "../live/Live.js";
 import { connectionPath, Link } from "../router.js";
-import { useNow } from "./useNow.js";
+import { useLocalNow } from "./useNow.js";
 
 const ANNOUNCED: Partial<Record<Mood, string>> = {
   live: "Live.",
@@ -13,13 +13,11 @@ const ANNOUNCED: Partial<Record<Mood, string>> = {
 };
 
 export function Status(): ReactNode {
-  useNow(); // seconds count down
+  const now = useLocalNow();
   const standing = useStanding();
-  const { client } = useLink();
-  const freshAt = useRef(Date.now());
-  const now = Date.now();
-  freshAt.current = standing.state === "live" ? now : (standing.lastMessageAt ?? freshAt.current);
-  const { mood, text, detail, canRetry } = describe(standing, freshAt.current, now);
+  const { client, journal } = useLink();
+  const { freshAt } = useSyncExternalStore(journal.subscribe, journal.getSnapshot);
+  const { mood, text, detail, canRetry } = describe(standing, freshAt, now);
   return (
     <div className="status" data-state={mood}>
       <Link className="status-link" to={connectionPath} aria-label={`Connection: ${text}`}>

@@ -15,7 +15,7 @@ interface Props<T> {
   onSelect: (item: T) => void;
   onOpen: (item: T) => void;
   onKeyDown?: (event: KeyboardEvent) => void;
-  /** The end comes into sight. */
+  /** The end is in sight: asked after every change as long as it is. */
   onEnd: () => void;
   /** How many rows there are, drawn or loaded or not. */
   total: number;
@@ -45,7 +45,7 @@ export function VirtualList<T>(props: Props<T>): ReactNode {
   const isAtEnd = last >= items.length - MORE;
   useEffect(() => {
     if (isAtEnd) onEnd();
-  }, [isAtEnd, onEnd, items.length]);
+  });
 
   return (
     <div
@@ -101,14 +101,14 @@ function useAnchor<T>(
       const at = Math.floor(element.scrollTop / rowHeight);
       const key = before.items[at] === undefined ? null : keyOf(before.items[at]);
       const now = key === null ? -1 : items.findIndex((item) => keyOf(item) === key);
-      if (now >= 0 && now !== at) element.scrollTop += (now - at) * rowHeight;
+      if (now >= 0 && now !== at) element.scrollBy(0, (now - at) * rowHeight);
     }
     if (before.selected !== selected && selected !== null) {
       const index = items.findIndex((item) => keyOf(item) === selected);
       if (index < 0) return;
       const top = index * rowHeight;
-      if (top < element.scrollTop) element.scrollTop = top;
-      else if (top + rowHeight > element.scrollTop + element.clientHeight) element.scrollTop = top + rowHeight - element.clientHeight;
+      if (top < element.scrollTop) element.scrollTo(0, top);
+      else if (top + rowHeight > element.scrollTop + element.clientHeight) element.scrollTo(0, top + rowHeight - element.clientHeight);
     }
   }, [root, items, keyOf, rowHeight, selected]);
 }

@@ -4,13 +4,13 @@ import { useSyncExternalStore } from "react";
 import { serverNow } from "@/pages/live/serverClock.js";
 
 const listeners = new Set<() => void>();
-let now = serverNow();
+let now = { server: serverNow(), local: Date.now() };
 let timer: ReturnType<typeof setInterval> | undefined;
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   timer ??= setInterval(() => {
-    now = serverNow();
+    now = { server: serverNow(), local: Date.now() };
     for (const tell of [...listeners]) tell();
   }, 1000);
   return () => {
@@ -22,4 +22,7 @@ function subscribe(listener: () => void): () => void {
 }
 
 /** The server's time in ms since the epoch, once a second. */
-export const useNow = (): number => useSyncExternalStore(subscribe, () => now);
+export const useNow = (): number => useSyncExternalStore(subscribe, () => now.server);
+
+/** The same by this machine's clock, by which the connection counts. */
+export const useLocalNow = (): number => useSyncExternalStore(subscribe, () => now.local);

@@ -148,7 +148,7 @@ function addedUp(figures: Figures): Figures {
     productivity: {
       ...productivity,
       interactions,
-      series: productivity.series.with(-1, { ...today, interactions: interactionsToday }),
+      series: [...productivity.series.slice(0, -1), { ...today, interactions: interactionsToday }],
     },
     totals: { ...totals, interactions_7d: interactions, interactions_today: interactionsToday },
   };

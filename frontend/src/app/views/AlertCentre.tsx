@@ -1,7 +1,7 @@
 /** All alerts: filtered, worked off by keyboard, live. */
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type KeyboardEvent as ReactKeyboardEvent, memo, type ReactNode, useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { type KeyboardEvent as ReactKeyboardEvent, memo, type ReactNode, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { count } from "@/pages/live/format.js";
 import { alertPage, oneAlert } from "../api.js";
 import { centreQuery } from "../live/queries.js";
@@ -34,16 +34,17 @@ const idOf = ({ id }: Alert): string => id;
 export function AlertCentre(): ReactNode {
   useTitle("Alerts");
   const { query } = usePlace();
-  const filter = filterOf(query);
+  const filter = useMemo(() => filterOf(query), [query]);
+  const live = useMemo(() => centreQuery(filter), [filter]);
   const chosen = query.get("alert");
-  const { data, error, refetch, isFetching } = useLive(centreQuery(filter));
+  const { data, error, refetch, isFetching } = useLive(live);
   const go = (next: Filter): void => navigate(alertsPath(queryOf(next)), { replace: true });
   return (
     <div className="centre">
       <header className="centre-head">
         <h1>
           Alerts{" "}
-          <span className="centre-count" role="status" data-found={data?.found}>
+          <span className="centre-count" data-found={data?.found}>
             {data ? count(data.found) : ""}
           </span>
         </h1>
@@ -181,23 +182,15 @@ const STEPS: Record<string, number> = {
   End: Infinity,
 };
 
-/** The alert that was chosen, be it among those found or not; the first if none was, or if the chosen one left the list. */
+/** The alert that was chosen, be it among those found or not; the one in its place once it left the list; the first if none was. */
 function useSelected(alerts: readonly Alert[], chosen: string | null): Alert | null {
-  const found = chosen === null ? undefined : alerts.find(({ id }) => id === chosen);
-  const place = useRef(0);
-  const at = found ? alerts.indexOf(found) : -1;
-  useEffect(() => {
-    if (at >= 0) place.current = at;
-  }, [at]);
-  const wasInList = useRef<string | null>(null);
-  useEffect(() => {
-    if (found) wasInList.current = found.id;
-  }, [found]);
-  const isElsewhere = chosen !== null && !found && wasInList.current !== chosen;
+  const [place, setPlace] = useState<{ id: string | null; at: number }>({ id: null, at: 0 });
+  const at = chosen === null ? -1 : alerts.findIndex(({ id }) => id === chosen);
+  if (at >= 0 && (place.id !== chosen || place.at !== at)) setPlace({ id: chosen, at });
+  const isElsewhere = chosen !== null && at < 0 && place.id !== chosen;
   const { data } = useQuery({ queryKey: ["alert", chosen], queryFn: () => oneAlert(chosen!), enabled: isElsewhere, retry: false });
-  if (found) return found;
   if (isElsewhere) return data ?? null;
-  return alerts[Math.min(place.current, alerts.length - 1)] ?? null;
+  return alerts[at >= 0 ? at : Math.min(place.at, alerts.length - 1)] ?? null;
 }
 
 /** Keys that work wherever the focus is, but for fields and dialogs. */
@@ -220,29 +213,33 @@ function useShortcuts(press: (key: string) => boolean): void {
   }, []);
 }
 
+/** After a failure, older alerts are not asked for again at once. */
+const PAUSE_MS = 5000;
+
 /** Load the next older alerts, one page at a time. */
 function useOlder({ alerts, filter, hasMore }: Centre): () => void {
   const queries = useQueryClient();
-  const isLoading = useRef(false);
-  const last = alerts.at(-1);
-  const { queryKey } = centreQuery(filter);
-  const load = async (): Promise<void> => {
-    if (!hasMore || !last || isLoading.current) return;
-    isLoading.current = true;
+  const isBusy = useRef(false);
+  const load = async (last: Alert): Promise<void> => {
+    isBusy.current = true;
     try {
       // All of a page may be known already, where many alerts are of one moment: then the page after it is what we want.
       for (let page = 1, isNews = false; !isNews; page += 1) {
         const answer = await alertPage(filter, last.created_at, page);
         isNews = answer.next === null || answer.results.some(({ id }) => !alerts.some((alert) => alert.id === id));
-        if (isNews) queries.setQueryData<Centre>(queryKey, (before) => before && withOlder(before, answer));
+        if (isNews) queries.setQueryData<Centre>(centreQuery(filter).queryKey, (before) => before && withOlder(before, answer));
       }
     } catch (error) {
       tellFailure("Older alerts did not load", error as Error);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     } finally {
-      isLoading.current = false;
+      isBusy.current = false;
     }
   };
-  return useCallback(() => void load(), [queryKey.join(), hasMore, last]); // oxlint-disable-line react/exhaustive-deps
+  return () => {
+    const last = alerts.at(-1);
+    if (hasMore && last && !isBusy.current) void load(last);
+  };
 }
 
 const Row = memo(function Row({ alert, client }: { alert: Alert; client: string | undefined }): ReactNode {

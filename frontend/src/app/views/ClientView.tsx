@@ -1,6 +1,6 @@
 /** One client: how its people use AI, and what was flagged. */
 
-import { memo, type ReactNode } from "react";
+import { memo, type ReactNode, useMemo } from "react";
 import { count, decimal, glyph, share } from "@/pages/live/format.js";
 import type { AgentFigures, ApplicationFigures, DepartmentFigures } from "@/services/payloads.js";
 import { LiveChart } from "../charts/LiveChart.js";
@@ -23,7 +23,8 @@ import { sumOf } from "../state/alerts.js";
 import type { Dashboard } from "../state/dashboard.js";
 
 export function ClientView({ clientId }: { clientId: string }): ReactNode {
-  const { data, error, refetch } = useLive(dashboardQuery(clientId));
+  const query = useMemo(() => dashboardQuery(clientId), [clientId]);
+  const { data, error, refetch } = useLive(query);
   useTitle(data?.figures.client ?? "Client");
   if (data) return <Loaded data={data} />;
   if (error) return <Failure error={error} retry={() => void refetch()} />;
@@ -91,7 +92,7 @@ function Tiles({ data: { figures, activity } }: { data: Dashboard }): ReactNode 
           <Figure value={productivity.interactions_per_active_user} format={decimal} />
         </p>
         <p className="tile-note">
-          uses per person and day · <Change percent={productivity.pct_change_vs_prev_7d} />
+          <Change percent={productivity.pct_change_vs_prev_7d} note="· per person, day" />
         </p>
       </div>
       <div className="tile">

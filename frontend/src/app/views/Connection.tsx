@@ -13,7 +13,7 @@ import { useFeed } from "../live/useLive.js";
 import { useClientNames } from "../parts/clients.js";
 import { Figure } from "../parts/Figures.js";
 import { useMe } from "../parts/me.js";
-import { useNow } from "../parts/useNow.js";
+import { useLocalNow } from "../parts/useNow.js";
 import { useTitle } from "../parts/useTitle.js";
 import { useEncoding } from "../live/encoding.js";
 
@@ -34,12 +34,12 @@ const ENCODINGS: readonly (readonly [Encoding, string, string])[] = [
 
 export function Connection(): ReactNode {
   useTitle("Connection");
-  useNow();
+  const now = useLocalNow();
   const { client, journal, connect, disconnect } = useLink();
   const standing = useStanding();
-  const { entries, reconnects, latencies } = useSyncExternalStore(journal.subscribe, journal.getSnapshot);
+  const { entries, reconnects, latencies, freshAt } = useSyncExternalStore(journal.subscribe, journal.getSnapshot);
   const { state, latencyMs, positions, replayed, doubles, resyncs, connection, lastMessageAt } = standing;
-  const { mood, text, detail } = describe(standing, lastMessageAt ?? Date.now(), Date.now());
+  const { mood, text, detail } = describe(standing, freshAt, now);
   const feed = useFeed();
   const isOff = state === "closed" || state === "idle";
   return (
@@ -54,11 +54,11 @@ export function Connection(): ReactNode {
             Measure latency
           </button>
           {isOff ? (
-            <button type="button" className="button button-primary" onClick={() => { connect(); void client.connect().catch(() => undefined); }}>
+            <button type="button" className="button button-primary" onClick={connect}>
               Connect
             </button>
           ) : (
-            <button type="button" className="button" onClick={() => { disconnect(); }}>
+            <button type="button" className="button" onClick={disconnect}>
               Disconnect
             </button>
           )}
@@ -101,14 +101,14 @@ export function Connection(): ReactNode {
             {count(replayed)}
           </p>
           <p className="tile-note">
-            missed and made up for · {plural(doubles, "double")} · {plural(resyncs, "resync")}
+            {plural(doubles, "double")} · {plural(resyncs, "resync")}
           </p>
         </div>
       </section>
       <div className="columns columns-even">
         <div className="stack">
           <Streams positions={positions} epoch={connection?.epoch ?? null} />
-          <Encodings wanted={wantedLabel(connection?.protocol)} />
+          <Encodings />
           <Servers />
         </div>
         <section className="card" aria-labelledby="journal-title">
@@ -132,8 +132,6 @@ export function Connection(): ReactNode {
     </>
   );
 }
-
-const wantedLabel = (protocol: string | undefined): string => protocol ?? "–";
 
 function Streams({ positions, epoch }: { positions: Readonly<Record<string, number>>; epoch: string | null }): ReactNode {
   const me = useMe();
@@ -182,19 +180,19 @@ function Streams({ positions, epoch }: { positions: Readonly<Record<string, numb
   );
 }
 
-function Encodings({ wanted }: { wanted: string }): ReactNode {
-  const [encoding, setEncoding] = useEncoding();
+function Encodings(): ReactNode {
+  const { encoding, choose } = useEncoding();
+  const { client } = useLink();
   return (
     <section className="card" aria-labelledby="encoding-title">
       <header className="card-head">
         <h2 id="encoding-title">Encoding</h2>
-        <span className="card-hint mono">{wanted}</span>
       </header>
       <fieldset className="choices">
         <legend className="visually-hidden">How messages are written</legend>
         {ENCODINGS.map(([value, label, why]) => (
           <label key={value} className="choice">
-            <input type="radio" name="encoding" value={value} checked={encoding === value} onChange={() => setEncoding(value)} />
+            <input type="radio" name="encoding" value={value} checked={encoding === value} onChange={() => choose(value, client.cursor)} />
             <span>
               {label}
               <span className="sub">{why}</span>

@@ -22,7 +22,11 @@ export function Filters({ filter, onChange }: { filter: Filter; onChange: (filte
   const me = useMe();
   const names = useClientNames();
   const [words, setWords] = useState(filter.search);
-  useEffect(() => setWords(filter.search), [filter.search]);
+  const [asked, setAsked] = useState(filter.search);
+  if (asked !== filter.search) {
+    setAsked(filter.search);
+    setWords(filter.search); // the address changed by other means
+  }
   useEffect(() => {
     if (words === filter.search) return undefined;
     const timer = setTimeout(() => onChange({ ...filter, search: words }), PAUSE_MS);

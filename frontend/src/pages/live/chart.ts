@@ -82,7 +82,7 @@ export class LiveChart {
       const below = stacked.at(-1);
       stacked.push(values.map((value, index) => value + (below?.[index] ?? 0)));
     }
-    return [this.#activity.starts(now).map((start) => start + BUCKET_S / 2), ...stacked.reverse()];
+    return [this.#activity.starts(now).map((start) => start + BUCKET_S / 2), ...stacked.toReversed()];
   }
 
   #size(): { width: number; height: number } {
@@ -104,7 +104,7 @@ export class LiveChart {
     const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const axis = { stroke: token("--text-3"), ticks: { show: false }, font: `11px ${getComputedStyle(document.body).fontFamily}` };
     const bars = uPlot.paths.bars!({ size: [0.78, 14], radius: this.#layers.length === 1 ? 0.2 : 0 });
-    const colours = this.#layers.map((_, index) => token(`--series-${index + 1}`)).reverse();
+    const colours = this.#layers.map((_, index) => token(`--series-${index + 1}`)).toReversed();
     return {
       ...this.#size(),
       legend: { show: false },

@@ -7,7 +7,7 @@ const NOW = Date.parse("2026-01-01T12:00:00Z");
 const lost = new ConnectionError("closed", "The connection was closed.", 1006);
 const snapshot = { state: "live", latencyMs: null, nextRetryAt: null, error: null } as const;
 
-group("describe", () => {
+group("what a connection means", () => {
   it.each([
     [snapshot, NOW, "live", "Live", "", false],
     [{ ...snapshot, latencyMs: 12.4 }, NOW, "live", "Live", "12 ms", false],

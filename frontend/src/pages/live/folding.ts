@@ -32,7 +32,7 @@ export class Fold {
   describe(clientName: (id: string) => string | undefined): ToastText | null {
     const newest = this.#newest;
     if (!newest) return null;
-    const present = [...SEVERITIES].reverse().filter((severity) => this.#counts.has(severity));
+    const present = SEVERITIES.toReversed().filter((severity) => this.#counts.has(severity));
     const severity = present[0] ?? newest.severity;
     if (this.#total === 1) {
       const where = [newest.app, clientName(newest.client_id)].filter(Boolean).join(" · ");

@@ -49,4 +49,4 @@ export const share = (part: number, whole_: number): string => (whole_ > 0 ? `${
 export const plural = (number: number, noun: string): string => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
 /** The sign of an application or agent: its icon where that is an emoji, else the first letter of its name. */
-export const glyph = (icon: string, name: string): string => (/[^\x00-\x7f]/.test(icon) ? icon : name.slice(0, 1).toUpperCase());
+export const glyph = (icon: string, name: string): string => ((icon.codePointAt(0) ?? 0) > 127 ? icon : name.slice(0, 1).toUpperCase());

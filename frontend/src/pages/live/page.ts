@@ -6,7 +6,7 @@ import { type Alert, alertOf, isNew } from "./alertBook.js";
 import { connect } from "./connection.js";
 import { letDeedsBeDone } from "./deeds.js";
 import { type Followed, Follower } from "./following.js";
-import { RestError } from "./rest.js";
+import type { RestError } from "./rest.js";
 import { StatusLine } from "./status.js";
 import { letTimePass } from "./times.js";
 import { AlertToast } from "./toasts.js";

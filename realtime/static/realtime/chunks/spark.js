@@ -1,0 +1,1 @@
+function e(e,n=120,r=28){let i=Math.max(...e,1),a=n/Math.max(e.length-1,1),o=`M${e.map((e,n)=>`${t(n*a)} ${t(r-.75-e/i*(r-2))}`).join(`L`)}`;return{line:o,area:`${o}L${n} ${r}L0 ${r}Z`}}var t=e=>Math.round(e*10)/10;export{e as t};
