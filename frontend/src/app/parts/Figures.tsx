@@ -26,10 +26,12 @@ export function Figure({ value, format = count }: { value: number | null; format
 
 export function Change({ percent, note }: { percent: number | null; note?: string }): ReactNode {
   return (
-    <span className="change" data-direction={direction(percent)}>
-      {change(percent)}
-      {note && <span className="quiet"> {note}</span>}
-    </span>
+    <>
+      <span className="change" data-direction={direction(percent)}>
+        {change(percent)}
+      </span>
+      {note && ` ${note}`}
+    </>
   );
 }
 
