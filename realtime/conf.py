@@ -8,6 +8,7 @@ ImproperlyConfigured.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass, field
 from functools import cache
@@ -166,18 +167,19 @@ def parse(name: str, value: Any) -> Any:
                 f"REALTIME_{name.upper()} is {value!r}; it takes one of {', '.join(typing.get_args(kind))}."
             )
         return value
+    what = "a whole number" if kind is int else "a number"
+    takes = f"REALTIME_{name.upper()} is {value!r}; it takes {what} ({spec.metadata['unit']})."
     try:
         number = kind(value)
-    except (TypeError, ValueError):
-        what = "a whole number" if kind is int else "a number"
-        raise ValueError(
-            f"REALTIME_{name.upper()} is {value!r}; it takes {what} ({spec.metadata['unit']})."
-        ) from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(takes) from None
     least = spec.metadata["least"]
     if least is not None and not number >= least:
         raise ValueError(
             f"REALTIME_{name.upper()} is {value!r}; the least is {least:g} {spec.metadata['unit']}."
         )
+    if not math.isfinite(number) or (isinstance(value, float) and number != value):
+        raise ValueError(takes)
     return number
 
 

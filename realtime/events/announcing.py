@@ -116,4 +116,11 @@ class Announcer:
 
 async def _send(sends: list[tuple[str, dict[str, Any]]]) -> None:
     layer = get_channel_layer()
-    await asyncio.gather(*(layer.group_send(group, message) for group, message in sends))
+    for (
+        group,
+        message,
+    ) in sends:  # first, and heard first: who lost access gets nothing of what was placed with or after it
+        if group == groups.CONTROL:
+            await layer.group_send(group, message)
+    rest = (layer.group_send(group, message) for group, message in sends if group != groups.CONTROL)
+    await asyncio.gather(*rest)

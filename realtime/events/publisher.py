@@ -136,6 +136,8 @@ def flush(timeout: float | None = None) -> bool:
 
     Return False if that took longer than `timeout` seconds.
     """
+    if not _publishers:
+        return True
     limit = conf.current().flush_timeout if timeout is None else timeout
     flushed = [publisher.flush(limit) for publisher in list(_publishers.values())]
     return all(flushed)

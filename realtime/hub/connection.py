@@ -90,6 +90,8 @@ class Connection:
         self.sent = 0
         self.close_code: int | None = None
         self.expiry_announced = False
+        self.rechecks = 0
+        """How many re-checks of its access are under way: no event is sent meanwhile."""
         self._send = send
         self._sending = metrics.sending(encoding)
         self._wake = asyncio.Event()
@@ -196,7 +198,7 @@ class Connection:
 
         Return whether there was anything to do.
         """
-        if following.held:
+        if following.held or self.rechecks:
             return False
         if following.resync is not None:
             await self._resync(following)
@@ -231,19 +233,20 @@ class Connection:
             return
         reached = following.cursor
         for event in run:
-            if following.cursor != reached or following.held or following.resync is not None:
+            if following.cursor != reached or following.held or self.rechecks or following.resync is not None:
                 return  # a resume has moved it meanwhile
             following.cursor = reached = event.seq
             if admits(event):
                 await self._send_events(event.frame(self.encoding, above), 1, event.heard_at)
 
     async def _send_events(self, wire: Wire, count: int, heard_at: float | None) -> None:
-        with telemetry.span("realtime.deliver", connection=str(self.id), events=count):
+        if telemetry.tracer is None:
             await self._send_wire(wire)
+        else:
+            with telemetry.span("realtime.deliver", connection=str(self.id), events=count):
+                await self._send_wire(wire)
         self.sent += count
-        self._sending.count(count, len(wire))
-        if heard_at is not None:
-            metrics.to_socket.observe(time.monotonic() - heard_at)
+        self._sending.count(count, len(wire), heard_at)
 
     async def _catch_up(self, following: Following) -> bool:
         if following.fell_behind_at is None:
@@ -251,7 +254,7 @@ class Connection:
             metrics.catch_ups.inc()
         cursor = following.cursor
         run = await self.hub.streams.pages.after(following.tail.stream, cursor)
-        if following.held:
+        if following.held or self.rechecks:
             return False
         if following.cursor != cursor:
             return True

@@ -36,6 +36,7 @@ from realtime.hub.watch import Watch
 from realtime.models import Asked
 from realtime.protocol import groups, outbound
 from realtime.protocol.closing import CloseCode
+from realtime.protocol.encoding import Encoding
 from realtime.protocol.errors import ErrorCode
 
 log = structlog.get_logger(__name__)
@@ -245,9 +246,9 @@ class Hub:
             self._swept, self.ledger.epoch = swept.position, swept.epoch
             await self.streams.begin_anew(swept.epoch)
             return
-        level = await self.streams.level(swept.heads)
-        for data in swept.access:
+        for data in swept.access:  # first: see `Watch.access_changed`
             self._access_changed(data)
+        level = await self.streams.level(swept.heads)
         if level:
             self._swept = swept.position
         await self.listener.join_missing()
@@ -257,8 +258,8 @@ class Hub:
 
     def _access_changed(self, data: str) -> None:
         changed = msgspec.json.decode(data)
-        self.spawn(
-            self.watch.recheck(set(changed["user_ids"]), set(changed["client_ids"]), set(changed["sessions"]))
+        self.watch.access_changed(
+            set(changed["user_ids"]), set(changed["client_ids"]), set(changed["sessions"])
         )
 
     async def _tick_forever(self) -> None:
@@ -266,6 +267,8 @@ class Hub:
             due = time.monotonic() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
             self.gauges.sample(time.monotonic() - due)
+            for encoding in Encoding:
+                metrics.sending(encoding).settle()
             await self.watch.tick()
 
 

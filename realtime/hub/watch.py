@@ -5,7 +5,6 @@ Whether their access still holds, their tokens' end, and who cannot keep up.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -34,20 +33,32 @@ class Watch:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    async def recheck(self, users: set[str], clients: set[str], sessions: set[str]) -> None:
-        """Ask again for every connection that a change of access may touch."""
-        connections = list(self._hub.roster.connections.values())
-        touched = [each for each in connections if self._touched(each, users, clients, sessions)]
-        await asyncio.gather(*(self._recheck(connection) for connection in touched))
+    def access_changed(self, users: set[str], clients: set[str], sessions: set[str]) -> None:
+        """Ask again for every connection that a change of access may touch.
 
-    def _touched(
-        self, connection: Connection, users: set[str], clients: set[str], sessions: set[str]
-    ) -> bool:
+        From now on none of them is sent an event, until the answer is there: nothing committed after the change
+        goes to somebody who lost access by it.
+        """
+        for connection in list(self._hub.roster.connections.values()):
+            if connection.identity.session_mark in sessions:
+                # Not asked again: Django tells of a logout before it deletes the session.
+                self._revoke(connection, "You are signed out: sign in again.")
+            elif self._touched(connection, users, clients):
+                connection.rechecks += 1
+                self._hub.spawn(self._recheck_and_go_on(connection))
+
+    async def _recheck_and_go_on(self, connection: Connection) -> None:
+        try:
+            await self._recheck(connection)
+        finally:
+            connection.rechecks -= 1
+            connection.wake()
+
+    def _touched(self, connection: Connection, users: set[str], clients: set[str]) -> bool:
         identity = connection.identity
         return (
             str(identity.user_id) in users
             or str(identity.scope.client_id) in clients
-            or (identity.session_mark is not None and identity.session_mark in sessions)
             or any(groups.client(client) in connection.following for client in clients)
         )
 

@@ -27,6 +27,8 @@ from realtime.hub import hub as hubs
 
 log = structlog.get_logger(__name__)
 
+FRAMES_KEPT = 512
+
 REASON_BYTES = 123
 """Longest close reason (RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code)."""
 
@@ -41,24 +43,67 @@ class SocketFlow:
     def __init__(self) -> None:
         self.open = asyncio.Event()
         self.open.set()
+        self.is_open = True
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's names
         """The transport's buffer is full."""
+        self.is_open = False
         self.open.clear()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """The transport's buffer is empty again."""
+        self.is_open = True
         self.open.set()
 
     def stopProducing(self) -> None:  # noqa: N802
         """The transport is gone: whoever waits must go on, and will find the socket closed."""
+        self.is_open = True
         self.open.set()
+
+
+class Frames:
+    """WebSocket frames of payloads sent lately: a payload that many sockets get is framed once.
+
+    Payloads are told apart by identity, which is what the hub hands out; a kept frame keeps its payload, so no other
+    object takes over its id.
+    """
+
+    def __init__(self, most_bytes: int = 4 * 2**20) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: dict[int, tuple[str | bytes, bytes]] = {}
+
+    def of(self, payload: str | bytes) -> bytes:
+        """Return the one unmasked, unfragmented frame of `payload` (RFC 6455, 5.2): text for str, else binary."""
+        kept = self._kept.get(id(payload))
+        if kept is not None:
+            return kept[1]
+        made = frame(payload)
+        self._bytes += len(made)
+        if self._bytes > self._most_bytes or len(self._kept) >= FRAMES_KEPT:
+            self._kept.clear()
+            self._bytes = len(made)
+        self._kept[id(payload)] = (payload, made)
+        return made
+
+
+def frame(payload: str | bytes) -> bytes:
+    """Return the one unmasked, unfragmented frame of `payload` (RFC 6455, 5.2): text for str, else binary."""
+    first, body = (b"\x81", payload.encode()) if isinstance(payload, str) else (b"\x82", payload)
+    length = len(body)
+    if length < 126:
+        return first + bytes((length,)) + body
+    if length < 2**16:
+        return first + b"\x7e" + length.to_bytes(2, "big") + body
+    return first + b"\x7f" + length.to_bytes(8, "big") + body
 
 
 class WebSocketProtocol(DaphneProtocol):
     """A socket with flow control and honest close codes."""
 
     flow: SocketFlow | None = None
+    frames = Frames()
+    """Of all sockets of the process."""
 
     def onOpen(self) -> None:  # noqa: N802
         """Take the transport's flow control over from the HTTP channel that the socket began as."""
@@ -78,6 +123,10 @@ class WebSocketProtocol(DaphneProtocol):
         if message["type"] == "websocket.close" and self.state == self.STATE_OPEN:
             reason = message.get("reason", "").encode()[:REASON_BYTES].decode(errors="ignore").encode()
             self.sendCloseFrame(code=message.get("code") or 1000, reasonUtf8=reason or None)
+        elif message["type"] == "websocket.send" and self.state == self.STATE_OPEN and not self.send_queue:
+            # Straight to the transport: autobahn's own way formats a line for its debug log and serialises the frame
+            # anew for every socket, which took longer than the socket itself.
+            self.transport.write(self.frames.of(message.get("text") or message.get("bytes") or b""))
         else:
             super().handle_reply(message)
 
@@ -118,9 +167,15 @@ class Server(DaphneServer):
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Pass a message on to the socket; wait while the socket does not take more."""
-        await super().handle_reply(protocol, message)
-        flow = getattr(protocol, "flow", None)
-        if flow is not None and not flow.open.is_set() and message["type"] == "websocket.send":
+        if message["type"] != "websocket.send":
+            await super().handle_reply(protocol, message)
+            return
+        details = self.connections.get(protocol)
+        if details is None or details.get("disconnected"):
+            return
+        protocol.handle_reply(message)
+        flow = protocol.flow
+        if flow is not None and not flow.is_open:
             await flow.open.wait()
 
     def kill_all_applications(self) -> defer.Deferred[Any]:

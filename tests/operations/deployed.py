@@ -90,8 +90,7 @@ class Nginx(ServerProcess):
         self._program = program
         self._upstream = ports
 
-    @property
-    def access_log(self) -> str:
+    def logs(self) -> str:
         """What it has logged."""
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
 

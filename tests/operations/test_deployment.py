@@ -162,6 +162,11 @@ class TestMonitoring:
         )
 
 
+async def _named(request: httpx.Request) -> None:
+    """Have TLS speak to the portal by its name."""
+    request.extensions["sni_hostname"] = HOST
+
+
 @dataclass
 class Deployment:
     """Two processes behind nginx."""
@@ -180,6 +185,7 @@ class Deployment:
         transport = httpx.AsyncHTTPTransport(verify=self.nginx.tls(), retries=0)
         client = httpx.AsyncClient(transport=transport, base_url=f"https://{LOOPBACK}:{self.nginx.port}")
         client.headers["Host"] = f"{HOST}:{self.nginx.port}"
+        client.event_hooks["request"].append(_named)
         return client
 
     def connect(self, path: str, **options: Any) -> connect:
@@ -215,9 +221,11 @@ def deployment(transactional_db: None, tmp_path: Path) -> Iterator[Deployment]:
         for _ in range(2):
             process = Process(environment)
             stack.callback(process.close)
+            stack.callback(lambda process=process: print(f"--- {process.port}\n{process.log_text()}"))
             processes.append(process.start())
         nginx = Nginx(program, (processes[0].port, processes[1].port))
         stack.callback(nginx.close)
+        stack.callback(lambda: print(f"--- nginx\n{nginx.logs()}"))
         yield Deployment(processes, nginx.start(), environment, tmp_path)
 
 
@@ -318,6 +326,7 @@ class TestBehindNginx:
         finally:
             browsing.cancel()
             output, _ = await asyncio.to_thread(emitting.communicate, timeout=60)
+            print(output, [(len(follower.seen), follower.closes) for follower in followers], statuses)
         assert emitting.returncode == 0, output
         for follower in followers:
             assert follower.seen == list(range(1, events + 1))
@@ -326,7 +335,7 @@ class TestBehindNginx:
         assert not {1006, 1011} & {code for follower in followers for code in follower.closes}
         assert set(statuses) == {200}
         assert statuses[200] > 50
-        log = deployment.nginx.access_log
+        log = deployment.nginx.logs()
         assert "/api/v1/ws/engagement" in log
         assert token not in log
         assert "token=" not in log

@@ -29,7 +29,9 @@ class Tenant:
     msp_user: User
     client_user: User
 
-    def socket(self, server: object, user: User | None = None, path: str = "/api/v1/ws/engagement", **options: object) -> Socket:
+    def socket(
+        self, server: object, user: User | None = None, path: str = "/api/v1/ws/engagement", **options: object
+    ) -> Socket:
         """Return a socket of `user` (default: the MSP's) to a server."""
         return Socket(f"{server.ws_url}{path}", token=token_for(user or self.msp_user), **options)  # type: ignore[attr-defined, arg-type]
 

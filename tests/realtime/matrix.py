@@ -13,6 +13,7 @@ from typing import Any
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from engagement.models import MSP, Agent, Alert, Application, Client, User
+from realtime.events import publisher
 from tests.factories import (
     AgentFactory,
     AlertFactory,
@@ -117,7 +118,11 @@ def make_world() -> World:
         FOURTH: make_rows("zq-fourth-mark", msps[FOREIGN]),
     }
     people: dict[str, User | None] = {
-        role: UserFactory(role=role, is_staff=True, **({"msp": msps[OWN]} if role.startswith("msp") else {"client": rows[OWN].client}))
+        role: UserFactory(
+            role=role,
+            is_staff=True,
+            **({"msp": msps[OWN]} if role.startswith("msp") else {"client": rows[OWN].client}),
+        )
         for role in TENANTS
     }
     people |= {
@@ -127,6 +132,7 @@ def make_world() -> World:
         "anonymous": None,
         "foreign msp_admin": UserFactory(role="msp_admin", msp=msps[FOREIGN], username="zq-second-msp-admin"),
     }
+    publisher.flush(10)  # what has happened so far is told before anybody listens
     return World(msps, rows, people)
 
 
@@ -137,7 +143,9 @@ def make_rows(mark: str, msp: MSP) -> Rows:
     agent = AgentFactory(client=client, name=f"{mark} agent", associated_apps=[application])
     department = DepartmentFactory(client=client, name=f"{mark} department")
     user = UserFactory(role="client_admin", client=client, username=f"{mark}-person")
-    InteractionFactory(client=client, application=application, department=department, user_ref=f"{mark} employee")
+    InteractionFactory(
+        client=client, application=application, department=department, user_ref=f"{mark} employee"
+    )
     EngagementFactory(client=client, application=application, interactions=3)
     EngagementFactory(client=client, department=department, interactions=3)
     EngagementFactory(client=client, agent=agent, interactions=3)
@@ -160,6 +168,8 @@ class Door:
     form: dict[str, str] | None = None
     refused: dict[str, int] | None = None
     public: bool = False
+    shell: bool = False
+    """Answers alike whatever its path says: a script reads it."""
     query: Callable[[World, str], dict[str, str]] | None = None
 
     @property
@@ -191,6 +201,9 @@ API: list[Door] = [
     Door("get", "api-redoc", 200, public=True),
     Door("get", "healthz", 200, public=True),
     Door("get", "readyz", 200, public=True),
+    Door("get", "metrics", 200, public=True),  # to this machine: `tests.operations` has the rest
+    Door("get", "api-ws-schema", 200, public=True),
+    Door("get", "api-ws-schema-page", 200, public=True),
     Door("get", "api-me", 200),
     Door("get", "api-clients", 200),
     Door("get", "api-client", 200, _client),
@@ -220,13 +233,10 @@ PAGES: list[Door] = [
     Door("get", "alerts", 200),
     Door("get", "alerts", 200, query=lambda world, target: {"client": world.key(target)}),
     Door("post", "alert-deed", 302, _alert, form={"deed": "acknowledge"}),
+    Door("get", "app", 200),
+    Door("get", "app-path", 200, lambda world, target: {"path": f"clients/{world.key(target)}"}, shell=True),
     Door("post", "logout", 302, public=True),
 ]
-
-UNTARGETED_BY_DESIGN = {
-    "js-catalog": "words of the interface",
-}
-"""URL names that show nobody's data and need no cell, and why."""
 
 
 def url_names() -> Iterator[tuple[str, URLPattern]]:

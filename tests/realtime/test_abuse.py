@@ -46,7 +46,10 @@ BAD_JSON: dict[str, tuple[str, str]] = {
     "only brackets": ("]}" * 50, JSON),
 }
 TOO_MUCH: dict[str, tuple[str, str]] = {
-    "nested a little too deep": ('{"type":"ping","timestamp":' + "[" * MAX_DEPTH + "]" * MAX_DEPTH + "}", "too_deep"),
+    "nested a little too deep": (
+        '{"type":"ping","timestamp":' + "[" * MAX_DEPTH + "]" * MAX_DEPTH + "}",
+        "too_deep",
+    ),
     "nested very deep": ("[" * 8000 + "]" * 8000, "too_deep"),
     "nested very deep in objects": ('{"a":' * 3000, "too_deep"),
     "nested beyond the limit of a frame": ("[" * 100_000, "too_large"),
@@ -117,7 +120,9 @@ async def lives(socket: Socket) -> bool:
     return (await socket.ask({"type": "ping", "timestamp": "still here"})).get("timestamp") == "still here"
 
 
-async def test_each_bad_frame_is_answered_with_its_code_and_the_socket_lives_on(tenant, server, log, subtests):
+async def test_each_bad_frame_is_answered_with_its_code_and_the_socket_lives_on(
+    tenant, server, log, subtests
+):
     cells = {name: (frame, (code,)) for name, (frame, code) in (BAD_JSON | TOO_MUCH | WRONG).items()} | ODD
     for name, (frame, codes) in cells.items():
         with subtests.test(frame=name):
@@ -136,9 +141,13 @@ async def test_a_ref_is_echoed_even_where_the_rest_is_wrong(tenant, daphne):
         assert "ref" not in await socket.ask({"type": "ping", "extra": 1, "ref": [5]})
 
 
-async def test_binary_is_refused_where_the_socket_speaks_json_and_checked_where_it_speaks_msgpack(tenant, server, log):
+async def test_binary_is_refused_where_the_socket_speaks_json_and_checked_where_it_speaks_msgpack(
+    tenant, server, log
+):
     for encoding in ("compliance.v1", "compliance.v1+deflate"):
-        async with Socket(f"{server.ws_url}{GENERAL}", token=token_for(tenant.msp_user), subprotocols=[encoding]) as socket:
+        async with Socket(
+            f"{server.ws_url}{GENERAL}", token=token_for(tenant.msp_user), subprotocols=[encoding]
+        ) as socket:
             for data in (b"", b"\0", b'{"type": "ping"}', b"\x81\xa4type\xa4ping", b"\xff" * 100):
                 assert (await socket.ask(data))["code"] == "binary_unsupported"
             assert await lives(socket)
@@ -202,7 +211,10 @@ async def test_too_many_messages_a_second_are_answered_so_and_the_socket_lives_o
 
 
 async def test_who_goes_on_and_on_is_closed(tenant, tight, subtests):
-    for name, frame, code in (("bad frames", "nonsense", JSON), ("too many messages", {"type": "ping"}, "rate_limited")):
+    for name, frame, code in (
+        ("bad frames", "nonsense", JSON),
+        ("too many messages", {"type": "ping"}, "rate_limited"),
+    ):
         with subtests.test(name):
             async with tenant.socket(tight) as socket, tenant.socket(tight) as other:
                 for _ in range(MESSAGES_BURST + 2 * ERRORS):
@@ -238,7 +250,13 @@ async def test_no_credential_reaches_a_log(tenant, server, log):
             await socket.ask({"type": "authenticate", "token": token})
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
         for token in (good, expired):
-            for path in ("/api/v1/ws/stats", f"/api/v1/ws/stats?token={token}", f"/api/v1/nowhere?token={token}"):
+            for path in (
+                "/api/v1/ws/stats",
+                f"/api/v1/ws/stats?token={token}",
+                f"/api/v1/nowhere?token={token}",
+            ):
                 await http.get(path, headers={"Authorization": f"Bearer {token}"})
         await http.post("/api/v1/auth/token/refresh/", json={"refresh": refresh})
-        await http.post("/api/v1/auth/token/", json={"username": user.username, "password": "not-a-token-0123"})
+        await http.post(
+            "/api/v1/auth/token/", json={"username": user.username, "password": "not-a-token-0123"}
+        )

@@ -54,7 +54,9 @@ def to_a_client(user: User) -> None:
 
 ENDS: dict[str, Callable[[User], None]] = {
     "deactivated": change(is_active=False),
-    "deactivated by an update of rows": lambda user: User.objects.filter(pk=user.pk).update(is_active=False) and None,
+    "deactivated by an update of rows": lambda user: (
+        User.objects.filter(pk=user.pk).update(is_active=False) and None
+    ),
     "role taken away": change(role="", msp=None),
     "password changed": new_password,
     "moved to another MSP": to_another_msp,
@@ -126,7 +128,12 @@ async def test_a_clients_user_who_moves_to_another_client_is_cut_off_from_the_fi
 
 @pytest.mark.parametrize(
     ("role", "becomes"),
-    [("msp_admin", "msp_user"), ("msp_user", "msp_admin"), ("client_admin", "client_user"), ("client_user", "client_admin")],
+    [
+        ("msp_admin", "msp_user"),
+        ("msp_user", "msp_admin"),
+        ("client_admin", "client_user"),
+        ("client_user", "client_admin"),
+    ],
 )
 async def test_another_role_in_the_same_tenant_keeps_the_socket(tenant, daphne, role, becomes):
     place = {"msp": tenant.msp} if role.startswith("msp") else {"client": tenant.client}
@@ -136,13 +143,17 @@ async def test_another_role_in_the_same_tenant_keeps_the_socket(tenant, daphne, 
         await hears(tenant, socket)
         # The new role is the connection's, soon: then a token of it is taken in place.
         deadline = time.monotonic() + PROMPT
-        while (await socket.ask({"type": "authenticate", "token": token_for(user)}))["type"] != "authenticated":
+        while (await socket.ask({"type": "authenticate", "token": token_for(user)}))[
+            "type"
+        ] != "authenticated":
             assert time.monotonic() < deadline
             await asyncio.sleep(0.1)
         await hears(tenant, socket)
 
 
-async def test_a_client_that_goes_to_another_msp_takes_its_own_users_along_and_leaves_the_others(tenant, server):
+async def test_a_client_that_goes_to_another_msp_takes_its_own_users_along_and_leaves_the_others(
+    tenant, server
+):
     other = await sync_to_async(make_tenant)()
     client = str(tenant.client.pk)
 
@@ -213,17 +224,21 @@ async def test_other_changes_of_a_user_change_nothing(tenant, daphne):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_a_token_that_ends_is_announced_then_renewed_or_closed_after_a_grace(tenant, portal_server, kind):
+async def test_a_token_that_ends_is_announced_then_renewed_or_closed_after_a_grace(
+    tenant, portal_server, kind
+):
     env = {"REALTIME_EXPIRY_WARNING": "1.5", "REALTIME_EXPIRY_GRACE": "1", "REALTIME_SWEEP_LOCAL": "0.05"}
     server = await sync_to_async(portal_server)(server=kind, env=env)
     url = f"{server.ws_url}{GENERAL}"
     async with (
         Socket(url, token=token_ending_in(tenant.msp_user, 2)) as ends,
         Socket(url, token=token_ending_in(tenant.msp_user, 2)) as renews,
-        Socket(url, headers=cookie(await sync_to_async(session_of)(tenant.msp_user)), origin=server.url) as session,
+        Socket(
+            url, headers=cookie(await sync_to_async(session_of)(tenant.msp_user)), origin=server.url
+        ) as session,
     ):
-        end = datetime.fromisoformat(ends.hello["token_expires_at"])
-        for socket in (ends, renews):
+        for socket in (renews, ends):
+            end = datetime.fromisoformat(socket.hello["token_expires_at"])
             warning = await socket.receive()
             assert (warning["type"], warning["expiring"]) == ("authenticated", True)
             assert datetime.fromisoformat(warning["token_expires_at"]) == end

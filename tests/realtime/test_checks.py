@@ -83,7 +83,9 @@ def test_every_setting_has_its_meaning_and_refuses_nonsense(name):
             conf.parse(name, -1)
 
 
-@pytest.mark.parametrize(("heartbeat", "expiry", "bad"), [("5", "9.9", True), ("5", "10", False), ("20", "15", True)])
+@pytest.mark.parametrize(
+    ("heartbeat", "expiry", "bad"), [("5", "9.9", True), ("5", "10", False), ("20", "15", True)]
+)
 def test_e002_a_process_must_not_die_between_two_heartbeats(settings, heartbeat, expiry, bad):
     settings.REALTIME = {"HEARTBEAT": heartbeat, "HEARTBEAT_EXPIRY": expiry}
     assert ("realtime.E002" in found()) == bad
@@ -121,7 +123,9 @@ def test_w005_an_in_memory_layer_in_production_only(settings):
 def test_manage_py_says_what_is_wrong_in_the_environment():
     env = {**os.environ, "REALTIME_SWEEP_LOCAL": "sometimes"}
     command = [sys.executable, "manage.py", "check"]
-    answer = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+    answer = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60
+    )
     assert answer.returncode == 1
     assert "(realtime.E001) REALTIME_SWEEP_LOCAL is 'sometimes'; it takes a number (s)." in answer.stderr
     assert "Traceback" not in answer.stderr

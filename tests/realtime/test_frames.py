@@ -58,10 +58,21 @@ async def test_a_ping_comes_back_with_its_timestamp_and_the_positions(tenant, se
 
 async def test_an_msp_narrows_all_it_follows_to_topics_and_severity(tenant, daphne):
     async with tenant.socket(daphne) as socket:
-        answer = await socket.ask({"type": "subscribe", "topics": ["alert"], "min_severity": "high", "ref": "a"})
+        answer = await socket.ask(
+            {"type": "subscribe", "topics": ["alert"], "min_severity": "high", "ref": "a"}
+        )
         stream = f"msp.{tenant.msp.pk}"
-        assert answer == {"type": "subscribed", "topics": ["alert"], "min_severity": "high", "stream": stream, "seq": 0, "ref": "a"}
-        await sync_to_async(actions.record_interactions)(tenant.client, [actions.Use(application=tenant.application)])
+        assert answer == {
+            "type": "subscribed",
+            "topics": ["alert"],
+            "min_severity": "high",
+            "stream": stream,
+            "seq": 0,
+            "ref": "a",
+        }
+        await sync_to_async(actions.record_interactions)(
+            tenant.client, [actions.Use(application=tenant.application)]
+        )
         for severity in ("low", "medium", "high", "critical"):
             await make(client=tenant.client, severity=severity, details=severity)
         assert await details(socket, 2) == ["high", "critical"]
@@ -97,7 +108,9 @@ async def test_unsubscribing_from_topics_leaves_the_others(tenant, daphne):
         answer = await socket.ask({"type": "unsubscribe", "topics": ["alert"]})
         assert answer == {"type": "unsubscribed", "topics": ["engagement_update", "interaction_update"]}
         await make(client=tenant.client)
-        await sync_to_async(actions.record_interactions)(tenant.client, [actions.Use(application=tenant.application)])
+        await sync_to_async(actions.record_interactions)(
+            tenant.client, [actions.Use(application=tenant.application)]
+        )
         events = await socket.events(2)
         assert {event["type"] for event in events} == {"engagement_update", "interaction_update"}
 
@@ -109,7 +122,11 @@ async def test_subscribing_to_a_covered_client_is_acknowledged_and_sends_nothing
         tenant.socket(server, tenant.client_user) as own,
         tenant.socket(server, path=client_route(client)) as one,
     ):
-        for socket, stream in ((msp, f"msp.{tenant.msp.pk}"), (own, f"client.{client}"), (one, f"client.{client}")):
+        for socket, stream in (
+            (msp, f"msp.{tenant.msp.pk}"),
+            (own, f"client.{client}"),
+            (one, f"client.{client}"),
+        ):
             for _ in range(2):
                 answer = await socket.ask({"type": "subscribe", "client_id": client})
                 assert answer["type"] == "subscribed"
@@ -133,7 +150,10 @@ async def test_a_clients_user_narrows_the_own_stream(tenant, daphne):
 
 async def test_with_selected_clients_only_these_are_followed(tenant, server):
     client, other = str(tenant.client.pk), str(tenant.other_client.pk)
-    async with tenant.socket(server, path=SELECTED) as socket, tenant.socket(server, tenant.client_user) as witness:
+    async with (
+        tenant.socket(server, path=SELECTED) as socket,
+        tenant.socket(server, tenant.client_user) as witness,
+    ):
         assert socket.hello["scope"] == "msp"
         await make(client=tenant.client, details="before")
         await witness.events(1)
@@ -142,7 +162,11 @@ async def test_with_selected_clients_only_these_are_followed(tenant, server):
         await make(client=tenant.other_client, details="not selected")
         await make(client=tenant.client, details="selected")
         [event] = await socket.events(1)
-        assert (event["data"]["details"], event["stream"], event["seq"]) == ("selected", f"client.{client}", 2)
+        assert (event["data"]["details"], event["stream"], event["seq"]) == (
+            "selected",
+            f"client.{client}",
+            2,
+        )
 
         await socket.ask({"type": "unsubscribe", "client_id": client})
         await make(client=tenant.client, details="no more")
@@ -183,11 +207,18 @@ async def test_foreign_and_unknown_ids_are_answered_alike_by_every_frame(tenant,
     client, alert = await sync_to_async(elsewhere)()
     frames = [("subscribe", "client_id", client), ("unsubscribe", "client_id", client),
               ("request_update", "client_id", client), ("acknowledge", "alert_id", alert)]  # fmt: skip
-    sockets = [tenant.socket(server), tenant.socket(server, tenant.client_user), tenant.socket(server, path=SELECTED)]
+    sockets = [
+        tenant.socket(server),
+        tenant.socket(server, tenant.client_user),
+        tenant.socket(server, path=SELECTED),
+    ]
     for socket in sockets:
         async with socket:
             for kind, field, foreign in frames:
-                answers = [await socket.ask({"type": kind, field: key, "ref": 1}) for key in (foreign, str(uuid.uuid4()))]
+                answers = [
+                    await socket.ask({"type": kind, field: key, "ref": 1})
+                    for key in (foreign, str(uuid.uuid4()))
+                ]
                 assert (answers[0]["type"], answers[0]["code"]) == ("error", "not_found")
                 assert answers[0] == answers[1]
     assert (await Alert.objects.aget(pk=alert)).acknowledged_at is None
@@ -214,7 +245,11 @@ async def test_a_snapshot_holds_all_figures_and_the_positions_before_them(tenant
         await sync_to_async(history)()
         for socket, frame in ((msp, {"client_id": client}), (own, {}), (own, {"client_id": client})):
             snapshot = await socket.ask({"type": "request_update", "ref": "s", **frame})
-            assert (snapshot["type"], snapshot["snapshot"], snapshot["ref"]) == ("engagement_update", True, "s")
+            assert (snapshot["type"], snapshot["snapshot"], snapshot["ref"]) == (
+                "engagement_update",
+                True,
+                "s",
+            )
             assert snapshot["client_id"] == client
             assert "seq" not in snapshot
             assert [row["department"] for row in snapshot["data"]["departments"]] == ["Legal"]
@@ -256,7 +291,9 @@ async def test_a_new_token_is_taken_in_place_and_only_ones_own(tenant, server):
         ):
             answer = await socket.ask({"type": "authenticate", "token": token, "ref": code})
             assert (answer["type"], answer["code"], answer["ref"]) == ("error", code, code)
-        answer = await socket.ask({"type": "authenticate", "token": token_ending_in(tenant.msp_user, 3000), "ref": 9})
+        answer = await socket.ask(
+            {"type": "authenticate", "token": token_ending_in(tenant.msp_user, 3000), "ref": 9}
+        )
         assert (answer["type"], answer["ref"]) == ("authenticated", 9)
         left = datetime.fromisoformat(answer["token_expires_at"]) - timezone.now()
         assert 2990 < left.total_seconds() < 3001
@@ -272,12 +309,22 @@ async def test_all_encodings_bring_equal_events(tenant, server, batch):
     def save() -> None:
         with transaction.atomic():  # one round of the publisher, so that batches form
             for number in range(40):
-                AlertFactory(client=tenant.client, application=tenant.application, details=f"{number} é☃ " + "x" * 20 * number)
-        actions.record_interactions(tenant.client, [actions.Use(application=tenant.application, user_ref="ana")])
+                AlertFactory(
+                    client=tenant.client,
+                    application=tenant.application,
+                    details=f"{number} é☃ " + "x" * 20 * number,
+                )
+        actions.record_interactions(
+            tenant.client, [actions.Use(application=tenant.application, user_ref="ana")]
+        )
 
     encodings = ["compliance.v1", "compliance.v1+msgpack", "compliance.v1+deflate"]
     sockets = [
-        Socket(f"{server.ws_url}/ws/engagement?batch={batch}", token=token_for(tenant.msp_user), subprotocols=[encoding])
+        Socket(
+            f"{server.ws_url}/ws/engagement?batch={batch}",
+            token=token_for(tenant.msp_user),
+            subprotocols=[encoding],
+        )
         for encoding in encodings
     ]
     for socket in sockets:

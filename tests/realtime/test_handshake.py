@@ -117,7 +117,9 @@ async def test_the_first_credential_found_wins_even_where_it_is_bad(transactiona
             assert answer.is_open, answer
             assert answer.frame["msp_id"] == str(users[first].msp_id)
         with subtests.test(first=first, bad=True):
-            assert_refused(await ask(daphne, **combined([bad[first], *later[1:]]), origin=daphne.url), "invalid_token")
+            assert_refused(
+                await ask(daphne, **combined([bad[first], *later[1:]]), origin=daphne.url), "invalid_token"
+            )
 
 
 def combined(credentials: list[Credential]) -> Credential:
@@ -157,7 +159,10 @@ async def test_tokens_that_do_not_hold_are_refused_by_every_door(tenant, server,
             "before a change of password": (token_for(repented), "invalid_token"),
             "no role": (token_for(UserFactory(role="")), "no_tenant"),
             "superuser": (token_for(SuperuserFactory()), "no_tenant"),
-            "signed by another": (forged(tenant.msp_user, "another key, as long as it has to be"), "invalid_token"),
+            "signed by another": (
+                forged(tenant.msp_user, "another key, as long as it has to be"),
+                "invalid_token",
+            ),
             "not signed": (forged(tenant.msp_user, None), "invalid_token"),
             "names no user": (naming({}), "invalid_token"),
             "names nonsense": (naming({"user_id": "nonsense"}), "invalid_token"),
@@ -251,7 +256,9 @@ async def test_origins_are_exact_in_scheme_host_and_port(tenant, server, subtest
     with subtests.test(origin="none", credential="session"):
         assert_refused(await ask(server, headers=session), "origin_not_allowed")
     with subtests.test("a host that is not ours, though the origin matches it"):
-        answer = await ask(server, headers=session, host="evil.example", origin=f"http://evil.example:{server.port}")
+        answer = await ask(
+            server, headers=session, host="evil.example", origin=f"http://evil.example:{server.port}"
+        )
         assert_refused(answer, "origin_not_allowed")
 
 
@@ -322,16 +329,34 @@ async def test_the_first_frame_has_its_fields_exactly(tenant: Tenant, server, su
     msp, client = str(tenant.msp.pk), str(tenant.client.pk)
     cells = {
         "an MSP's user": (tenant.msp_user, GENERAL, "msp", msp, None, f"msp.{msp}"),
-        "an MSP's user on a client": (tenant.msp_user, client_route(client), "client", msp, client, f"client.{client}"),
+        "an MSP's user on a client": (
+            tenant.msp_user,
+            client_route(client),
+            "client",
+            msp,
+            client,
+            f"client.{client}",
+        ),
         "a client's user": (tenant.client_user, GENERAL, "client", None, client, f"client.{client}"),
-        "a client's user on it": (tenant.client_user, client_route(client), "client", None, client, f"client.{client}"),
+        "a client's user on it": (
+            tenant.client_user,
+            client_route(client),
+            "client",
+            None,
+            client,
+            f"client.{client}",
+        ),
     }
     for name, (user, path, scope, msp_id, client_id, stream) in cells.items():
         with subtests.test(name):
             before = timezone.now()
             frame = (await ask(server, path, token=token_ending_in(user, 300))).frame
             assert set(frame) == FIELDS
-            assert (frame["type"], frame["status"], frame["protocol"]) == ("connection", "connected", "compliance.v1")
+            assert (frame["type"], frame["status"], frame["protocol"]) == (
+                "connection",
+                "connected",
+                "compliance.v1",
+            )
             assert (frame["scope"], frame["user_role"]) == (scope, user.role)
             assert (frame["msp_id"], frame["client_id"]) == (msp_id, client_id)
             assert frame["positions"] == {stream: 0}
@@ -345,7 +370,9 @@ async def test_the_first_frame_has_its_fields_exactly(tenant: Tenant, server, su
         session = cookie(await sync_to_async(session_of)(tenant.msp_user))
         assert (await ask(server, headers=session, origin=server.url)).frame["token_expires_at"] is None
     with subtests.test("selected clients: nothing is followed yet"):
-        assert (await ask(server, query="scope=selected", token=token_for(tenant.msp_user))).frame["positions"] == {}
+        assert (await ask(server, query="scope=selected", token=token_for(tenant.msp_user))).frame[
+            "positions"
+        ] == {}
 
 
 async def test_the_subprotocol_is_answered_and_a_refusal_speaks_it_too(tenant, server, subtests):

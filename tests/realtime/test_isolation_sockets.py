@@ -117,7 +117,11 @@ def expected(world: World, actor: str, path: str, message: str, target: str) -> 
     if message in {"subscribe", "unsubscribe", "request_update"}:
         if not sees or (on_own_route and target != OWN):
             return "not_found"
-        return {"subscribe": "subscribed", "unsubscribe": "unsubscribed", "request_update": "engagement_update"}[message]
+        return {
+            "subscribe": "subscribed",
+            "unsubscribe": "unsubscribed",
+            "request_update": "engagement_update",
+        }[message]
     if message == "acknowledge":
         return "acknowledged" if sees else "not_found"
     if message == "resume":  # after `subscribe` and `unsubscribe`: selected clients are followed no more
@@ -141,7 +145,9 @@ async def test_each_message_does_what_the_table_says_and_no_more(world, daphne):
                     if said != expected(world, *cell):
                         wrong.append((*cell, said))
                     known = world.key(target) + world.row_key(target, "alert") + world.msp_key(target)
-                    if found := [secret for secret in world.leaked(actor, str(answer)) if secret not in known]:
+                    if found := [
+                        secret for secret in world.leaked(actor, str(answer)) if secret not in known
+                    ]:
                         wrong.append((*cell, found))
     assert wrong == []
     unseen = await sync_to_async(lambda: list(Alert.objects.filter(client=world.rows[FOREIGN].client)))()
@@ -182,7 +188,9 @@ async def everybody(world: World, server: Any, stack: AsyncExitStack) -> list[Wa
     """Connect everybody everywhere they may be."""
     watchers = []
 
-    async def watch(actor: str, path: str, stream: str, clients: tuple[str, ...], select: str | None = None) -> None:
+    async def watch(
+        actor: str, path: str, stream: str, clients: tuple[str, ...], select: str | None = None
+    ) -> None:
         socket = await stack.enter_async_context(Socket(f"{server.ws_url}{path}", token=token(world, actor)))
         if select is not None:
             await socket.ask({"type": "subscribe", "client_id": world.key(select)})
@@ -191,7 +199,11 @@ async def everybody(world: World, server: Any, stack: AsyncExitStack) -> list[Wa
     for actor in (*TENANTS, "foreign msp_admin"):
         seen = (FOREIGN, FOURTH) if actor.startswith("foreign") else tuple(sorted(TENANTS[actor]))
         is_msp = "msp" in actor
-        whole = f"msp.{world.msps[seen[0] if seen[0] == FOREIGN else OWN].pk}" if is_msp else f"client.{world.key(OWN)}"
+        whole = (
+            f"msp.{world.msps[seen[0] if seen[0] == FOREIGN else OWN].pk}"
+            if is_msp
+            else f"client.{world.key(OWN)}"
+        )
         await watch(actor, GENERAL[0], whole, seen)
         await watch(actor, f"{GENERAL[1]}?batch=1", whole, seen)
         for client in seen:
@@ -199,7 +211,9 @@ async def everybody(world: World, server: Any, stack: AsyncExitStack) -> list[Wa
             await watch(actor, client_route(world.rows[client].client.pk), stream, (client,))
             if is_msp:
                 await watch(actor, SELECTED, stream, (client,), select=client if client in TARGETS else None)
-    return [watcher for watcher in watchers if watcher.socket.hello["positions"] or watcher.clients != (FOURTH,)]
+    return [
+        watcher for watcher in watchers if watcher.socket.hello["positions"] or watcher.clients != (FOURTH,)
+    ]
 
 
 def make_events(world: World) -> dict[str, int]:
@@ -210,7 +224,9 @@ def make_events(world: World) -> dict[str, int]:
         use = actions.Use(application=rows.application, user_ref=f"{rows.mark} employee", count=2)
         actions.record_interactions(rows.client, [use, actions.Use(agent=rows.agent, count=1)])
         Alert.objects.filter(pk=alert.pk).update(severity="low")
-        broadcast.broadcast_interaction_update(rows.client.pk, rows.client.msp_id, {"app_id": rows.mark, "interaction_count": 1})
+        broadcast.broadcast_interaction_update(
+            rows.client.pk, rows.client.msp_id, {"app_id": rows.mark, "interaction_count": 1}
+        )
         alert.delete()
     return dict.fromkeys(CLIENTS, 1 + 3 + 1 + 1 + 1)
 
@@ -245,9 +261,13 @@ async def test_everybody_gets_exactly_their_own_events_live_and_by_resume(world,
             assert await check(world, watcher, counts, start) == live, "resumed as it was live"
 
 
-async def head_before(world: World, watcher: Watcher, watchers: list[Watcher], begins: list[int | None]) -> int:
+async def head_before(
+    world: World, watcher: Watcher, watchers: list[Watcher], begins: list[int | None]
+) -> int:
     """Return where a selected client's stream stood: where the client's own route says."""
-    return next(b for w, b in zip(watchers, begins, strict=True) if w.stream == watcher.stream and b is not None)
+    return next(
+        b for w, b in zip(watchers, begins, strict=True) if w.stream == watcher.stream and b is not None
+    )
 
 
 async def test_events_over_rest_are_those_of_the_socket(world, daphne):

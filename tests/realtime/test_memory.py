@@ -90,7 +90,9 @@ async def test_readers_that_stop_grow_the_server_by_little_and_delay_nobody(tena
         healthy = await stack.enter_async_context(tenant.socket(fresh))
 
         before = 0
-        for _ in range(FLOODS):  # fills what the hub keeps of a stream; the allocator's high water is the measure
+        for _ in range(
+            FLOODS
+        ):  # fills what the hub keeps of a stream; the allocator's high water is the measure
             await flood_and_take(tenant, healthy)
             before = max(before, resident(fresh.pid))
         stalled = []
@@ -112,7 +114,9 @@ async def test_readers_that_stop_grow_the_server_by_little_and_delay_nobody(tena
 
         stalled[0].transport.resume_reading()
         seqs = [read(await stalled[0].recv())["seq"] for _ in range(EVENTS + 20)]
-        assert seqs == list(range(FLOODS * EVENTS + 1, (FLOODS + 1) * EVENTS + 21)), "all of it arrives once it is read"
+        assert seqs == list(range(FLOODS * EVENTS + 1, (FLOODS + 1) * EVENTS + 21)), (
+            "all of it arrives once it is read"
+        )
 
 
 async def test_what_is_kept_of_a_stream_is_bounded_in_bytes(tenant, fresh):

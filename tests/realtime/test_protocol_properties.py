@@ -132,7 +132,9 @@ def test_any_json_value_is_a_message_or_a_protocol_error(value: Any) -> None:
 
 @thorough
 @given(messages, st.sampled_from(["drop", "add", "replace"]), st.data())
-def test_a_message_with_one_fault_is_a_message_or_a_protocol_error(message: Any, fault: str, data: st.DataObject) -> None:
+def test_a_message_with_one_fault_is_a_message_or_a_protocol_error(
+    message: Any, fault: str, data: st.DataObject
+) -> None:
     fields = msgspec.to_builtins(message)
     key = data.draw(st.sampled_from(sorted(fields)))
     if fault == "drop":
@@ -213,7 +215,9 @@ def read(wire: str | bytes, by: Encoding) -> Any:
 
 @brief
 @given(st.lists(events, min_size=1, max_size=20), st.integers(0, 2000))
-def test_events_and_batches_read_the_same_in_every_encoding(batch: list[tuple[Any, ...]], compress_above: int) -> None:
+def test_events_and_batches_read_the_same_in_every_encoding(
+    batch: list[tuple[Any, ...]], compress_above: int
+) -> None:
     wanted = [dict(zip(KEYS, event, strict=True)) for event in batch]
     for one in Encoding:
         bodies = [body(event, one) for event in batch]

@@ -37,13 +37,24 @@ async def history(tenant: Tenant, server: PortalServer, count: int) -> Socket:
     return socket
 
 
-@pytest.mark.parametrize(("count", "position"), [(4, 2), (4, 0), (4, 4), (TAIL_EVENTS + 7, 1), (BACKLOG_EVENTS, 0)])
+@pytest.mark.parametrize(
+    ("count", "position"), [(4, 2), (4, 0), (4, 4), (TAIL_EVENTS + 7, 1), (BACKLOG_EVENTS, 0)]
+)
 async def test_a_resumed_stream_brings_what_is_missing_and_then_goes_live(tenant, tight, count, position):
     stream = f"msp.{tenant.msp.pk}"
     first = await history(tenant, tight, count)
     async with tenant.socket(tight) as socket:
-        answer = await socket.ask({"type": "resume", "positions": {stream: position}, "epoch": socket.hello["epoch"], "ref": "r"})
-        assert answer == {"type": "resumed", "stream": stream, "from": position, "to": count, "count": count - position, "ref": "r"}
+        answer = await socket.ask(
+            {"type": "resume", "positions": {stream: position}, "epoch": socket.hello["epoch"], "ref": "r"}
+        )
+        assert answer == {
+            "type": "resumed",
+            "stream": stream,
+            "from": position,
+            "to": count,
+            "count": count - position,
+            "ref": "r",
+        }
         await save(tenant, 1)
         events = await socket.events(count - position + 1)
         assert [event["seq"] for event in events] == list(range(position + 1, count + 2))
@@ -53,7 +64,9 @@ async def test_a_resumed_stream_brings_what_is_missing_and_then_goes_live(tenant
 async def test_the_cursor_may_come_with_the_handshake(tenant, tight):
     stream = f"msp.{tenant.msp.pk}"
     first = await history(tenant, tight, TAIL_EVENTS + 5)
-    async with tenant.socket(tight, path=f"{GENERAL}?positions={stream}:3&epoch={first.hello['epoch']}") as socket:
+    async with tenant.socket(
+        tight, path=f"{GENERAL}?positions={stream}:3&epoch={first.hello['epoch']}"
+    ) as socket:
         answer = await socket.receive()
         assert (answer["type"], answer["from"], answer["count"]) == ("resumed", 3, TAIL_EVENTS + 2)
         events = await socket.events(TAIL_EVENTS + 2)
@@ -82,9 +95,18 @@ async def test_what_cannot_be_resumed_is_said_in_a_word_and_the_socket_goes_on(t
     async with tenant.socket(tight) as socket:
         for reason, name, position, given in cells:
             with subtests.test(reason=reason, stream=name, position=position):
-                answer = await socket.ask({"type": "resume", "positions": {name: position}, "epoch": given, "ref": 1})
+                answer = await socket.ask(
+                    {"type": "resume", "positions": {name: position}, "epoch": given, "ref": 1}
+                )
                 at = 0 if reason == "unknown" else head
-                assert answer == {"type": "resync", "stream": name, "reason": reason, "seq": at, "epoch": epoch, "ref": 1}
+                assert answer == {
+                    "type": "resync",
+                    "stream": name,
+                    "reason": reason,
+                    "seq": at,
+                    "epoch": epoch,
+                    "ref": 1,
+                }
         await save(tenant, 1)
         [event] = await socket.events(1)
         assert event["seq"] == head + 1
