@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks import cores, kit
 
 SLACK_SECONDS = 60
+CONNECT_SECONDS = 240
 
 
 class LoadError(Exception):
@@ -67,7 +68,8 @@ class Load:
 
     def connect(self, port: int, routes: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
         """Open sockets; raise LoadError if any is refused."""
-        answer = self.do("connect", port=port, routes=routes, **options)
+        self.begin("connect", port=port, routes=routes, **options)
+        answer = self.answer(CONNECT_SECONDS)
         if answer["failed"]:
             raise LoadError(f"{answer['failed']} sockets refused, the first with {answer['first_failure']}")
         return answer

@@ -49,7 +49,7 @@ def fill(after: int, until: int) -> None:
         for constraint in Event._meta.constraints:
             editor.remove_constraint(Event, constraint)
         editor.execute("ALTER TABLE realtime_event DROP CONSTRAINT realtime_event_pkey")
-        editor.execute(ROWS.format(after=after, until=until))
+        editor.execute(ROWS.format(after=after, until=until), params=None)  # no parameters, so `%` is itself
         editor.execute("ALTER TABLE realtime_event ADD CONSTRAINT realtime_event_pkey PRIMARY KEY (position)")
         for constraint in Event._meta.constraints:
             editor.add_constraint(Event, constraint)

@@ -29,7 +29,7 @@ def twin() -> type[models.Model]:
     """Return a plain model with the columns, indexes and constraints of `Alert`."""
     attributes: dict[str, Any] = {"__module__": __name__}
     for field in Alert._meta.local_fields:
-        _, path, arguments, options = field.deconstruct()
+        _, _, arguments, options = field.deconstruct()
         if field.remote_field:
             options["related_name"] = "+"
         attributes[field.name] = type(field)(*arguments, **options)

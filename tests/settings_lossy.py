@@ -3,4 +3,6 @@
 from compliance_portal.settings import *  # noqa: F403
 from compliance_portal.settings import CHANNEL_LAYERS, REDIS_URL
 
-CHANNEL_LAYERS["default"]["BACKEND"] = f"tests.layers.{'LossyRedisLayer' if REDIS_URL else 'LossyInMemoryLayer'}"
+CHANNEL_LAYERS["default"]["BACKEND"] = (
+    f"tests.layers.{'LossyRedisLayer' if REDIS_URL else 'LossyInMemoryLayer'}"
+)

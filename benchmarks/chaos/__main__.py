@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         "--backend", choices=("postgres", "sqlite"), default="postgres", help="(default: %(default)s)"
     )
     made.add_argument(
-        "--rate", type=float, help="writes a second, of all writers (default: 30, on sqlite 15)"
+        "--rate", type=float, help="writes a second, of all writers (default: 15, on sqlite 10)"
     )
     made.add_argument("--writers", type=int, default=3, help="writing processes (default: %(default)s)")
     made.add_argument("--faults", help="comma-separated; `none` for none (default: all that the backend has)")
@@ -144,7 +144,7 @@ def _run(
         postgres=postgres,
         redis=redis,
         environment={**environment, "DJANGO_SETTINGS_MODULE": "compliance_portal.settings"},
-        rate=rate or (15.0 if plan.backend == "sqlite" else 30.0),
+        rate=rate or (10.0 if plan.backend == "sqlite" else 15.0),
     )()
     return report.summary(
         outcome, f"python -m benchmarks.chaos {shlex.join(sys.argv[1:])}".strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from tests.servers.portal import ROOT
 PLACED_SECONDS = 30.0
 STOP_SECONDS = 20.0
 RECORDS_SECONDS = 90.0
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Outcome:
     broken: list[faults.Broken]
     reconnects: Counter[str]
     refused: Counter[str]
+    failed_attempts: int
     replays: list[judge.Replayed]
     quiet_replays: list[judge.Replayed]
     """Those that no fault came between: none was on while they ran, nor had ended just before."""
@@ -93,7 +96,8 @@ class Run:
             draft.write_bytes(msgspec.json.encode(heads))
             draft.rename(self.folder / "final.json")
             if watching.wait(RECORDS_SECONDS):
-                raise RuntimeError(f"The clients' process failed: see above ({watching.returncode}).")
+                said = (self.folder / "benchmarks.chaos.watchers.log").read_text()[-4000:]
+                raise RuntimeError(f"The clients' process ended with {watching.returncode}:\n{said}")
             crashed.extend(_tracebacks(portals))
         report = msgspec.json.decode((self.folder / "records.json").read_bytes(), type=watchers.Report)
         return self._outcome(report, broken, crashed, time.monotonic() - began)
@@ -124,8 +128,9 @@ class Run:
         (self.folder / "brief.json").write_bytes(msgspec.json.encode(brief))
 
     def _start(self, stack: ExitStack, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        noise = stack.enter_context((self.folder / f"{module}.log").open("ab"))
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], cwd=ROOT, env=self._environment()
+            [sys.executable, "-m", module, *arguments], cwd=ROOT, env=self._environment(), stderr=noise
         )
         stack.callback(_end, process)
         return process
@@ -184,6 +189,7 @@ class Run:
         verdict = judge.Verdict(events=truth.events)
         reconnects: Counter[str] = Counter()
         refused: Counter[str] = Counter()
+        failed = sum(log.failed_attempts for log in report.logs)
         for log in report.logs:
             reconnects.update(why for _, why in log.reconnects)
             refused.update(log.refused)
@@ -201,6 +207,7 @@ class Run:
             broken=broken,
             reconnects=reconnects,
             refused=refused,
+            failed_attempts=failed,
             replays=replays,
             quiet_replays=[replay for replay in replays if not _disturbed(replay, broken)],
             busiest_second=_busiest_second(report, broken, len(self.plan.watchers)),
@@ -252,13 +259,21 @@ def _busiest_second(report: watchers.Report, broken: list[faults.Broken], client
 
 
 def _tracebacks(portals: list[PortalServer]) -> list[str]:
-    """Return a line for each traceback in the servers' logs."""
-    return [
-        f"{portal.kind} logged a traceback: {tail.strip().splitlines()[-1][:200]}"
-        for portal in portals
-        for tail in portal.log_text().split("Traceback (most recent call last):")[1:]
-        if tail.strip()
-    ]
+    """Return what the servers logged with a traceback, each once, with how often.
+
+    Left out is what channels_redis says of a Redis that is gone: it logs so before it connects again.
+    """
+    found: Counter[str] = Counter()
+    for portal in portals:
+        heading = ""
+        for line in portal.log_text().splitlines():
+            if line.startswith("Traceback (most recent call last)"):
+                if heading and "channels_redis" not in heading:
+                    found[f"{portal.kind}: {heading[:160]}"] += 1
+                heading = ""  # what follows in a chain belongs to the same
+            elif LOG_LINE.match(line):
+                heading = line.partition("[")[2]
+    return [f"{count} x {what}" for what, count in found.items()]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -74,6 +74,8 @@ class Log:
     offline: list[tuple[float, float]]
     """From when to when it was offline of its own will."""
     refused: dict[str, int]
+    failed_attempts: int
+    """Handshakes that came to nothing: the server was away, or answered too late."""
 
 
 @dataclass
@@ -103,6 +105,7 @@ class Client:
         self.reconnects: list[tuple[float, str]] = []
         self.offline: list[tuple[float, float]] = []
         self.refused: Counter[str] = Counter()
+        self.failed_attempts = 0
         self.connected = False
         self.settling = asyncio.Event()
         self._ended_by = ""
@@ -135,6 +138,7 @@ class Client:
                 self._closed(closed)
             except (OSError, TimeoutError, websockets.InvalidHandshake, websockets.InvalidMessage) as error:
                 self._failures += 1
+                self.failed_attempts += 1
                 self._ended_by = self._ended_by or (
                     "silence" if isinstance(error, TimeoutError) else "network"
                 )
@@ -294,6 +298,7 @@ class Client:
             reconnects=self.reconnects,
             offline=self.offline,
             refused=dict(self.refused),
+            failed_attempts=self.failed_attempts,
         )
 
 

@@ -31,6 +31,7 @@ STALL_SECONDS = 1.0
 """With nothing arriving for so long, what is outstanding counts as lost."""
 
 IDLE = 0.0005
+"""Seconds between looks at what arrived: an event set at each delivery would cost what is measured."""
 
 
 class Client:
@@ -57,7 +58,7 @@ class Client:
                         "127.0.0.1",
                         port,
                     )
-                    await asyncio.wait_for(asyncio.shield(socket.ready), order.get("timeout", 60))
+                    await asyncio.wait_for(asyncio.shield(socket.ready), order.get("timeout", 120))
                 except (OSError, TimeoutError) as error:
                     failures.append(repr(error))
                 else:

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { resolveConfig } from "vite";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const { build } = await resolveConfig({ root, logLevel: "warn" }, "build");
+const { build } = await resolveConfig({ root, logLevel: "warn" }, "build", "production", "production");
 if (Object.keys(build.rolldownOptions.input ?? {}).length === 0) {
     console.log("No pages and no app yet: nothing built for realtime/static/realtime/.");
 } else {

@@ -101,3 +101,11 @@ def members(enumeration: type[enum.Enum]) -> Iterator[tuple[str, Any, str]]:
             meanings[statement.targets[0].id] = " ".join(str(following.value.value).split())
     for member in enumeration:
         yield member.name, member.value, meanings.get(member.name, "")
+
+
+def most_positions() -> int:
+    """Return of how many streams a frame may give positions."""
+    (meta,) = [part for part in get_args(inbound.Positions) if isinstance(part, msgspec.Meta)]
+    if meta.max_length is None:
+        raise TypeError("Positions have no bound")
+    return meta.max_length

@@ -22,7 +22,13 @@ TABLES = {
 """Key and name column of each table."""
 
 OPEN = {"Unassigned", "Pending"}
-NOT_CARRIED = ("interactions_today", "active_users_today", "interactions_7d", "flagged_7d", "pct_change_vs_prev_7d")
+NOT_CARRIED = (
+    "interactions_today",
+    "active_users_today",
+    "interactions_7d",
+    "flagged_7d",
+    "pct_change_vs_prev_7d",
+)
 
 
 def reduce(snapshot: Snapshot, events: Iterable[Event]) -> Snapshot:

@@ -18,7 +18,9 @@ ROUTES = ["general", "client"]
 
 
 def path_of(route: str, tenant: Any) -> str:
-    return "/api/v1/ws/engagement" if route == "general" else f"/api/v1/ws/client/{tenant.client.pk}/engagement"
+    return (
+        "/api/v1/ws/engagement" if route == "general" else f"/api/v1/ws/client/{tenant.client.pk}/engagement"
+    )
 
 
 def stream_of(route: str, tenant: Any) -> str:
@@ -42,7 +44,9 @@ async def marked(user: Any, stream: str, position: int) -> None:
     await sync_to_async(wait_until)(there, f"the bookmark never came to {position}")
 
 
-async def read_and_leave(tenant: Any, server: Any, route: str, *, saved: int, read: int, user: Any = None) -> None:
+async def read_and_leave(
+    tenant: Any, server: Any, route: str, *, saved: int, read: int, user: Any = None
+) -> None:
     """Connect, save, say in a ping how far one has read, and go."""
     stream = stream_of(route, tenant)
     async with tenant.socket(server, user, path_of(route, tenant)) as socket:
@@ -59,7 +63,9 @@ async def test_a_second_device_gets_what_its_user_has_not_seen(tenant, server, r
     await read_and_leave(tenant, server, route, saved=3, read=2)
     await save(tenant, 2)
     async with tenant.socket(server, path=f"{path}?positions=last" if how == "query" else path) as phone:
-        answer = await (phone.receive() if how == "query" else phone.ask({"type": "resume", "positions": "last"}))
+        answer = await (
+            phone.receive() if how == "query" else phone.ask({"type": "resume", "positions": "last"})
+        )
         if how == "frame":
             assert answer["to"] >= 2
         assert (answer["type"], answer["stream"], answer["from"]) == ("resumed", stream, 2)
@@ -81,7 +87,11 @@ async def test_each_route_has_a_bookmark_of_its_own(tenant, daphne):
     await read_and_leave(tenant, daphne, "general", saved=2, read=2)
     async with tenant.socket(daphne, path=path_of("client", tenant)) as socket:
         answer = await socket.ask({"type": "resume", "positions": "last"})
-        assert (answer["type"], answer["reason"], answer["stream"]) == ("resync", "unknown", stream_of("client", tenant))
+        assert (answer["type"], answer["reason"], answer["stream"]) == (
+            "resync",
+            "unknown",
+            stream_of("client", tenant),
+        )
 
 
 async def test_of_two_devices_the_one_further_on_counts(tenant, daphne):
@@ -90,7 +100,14 @@ async def test_of_two_devices_the_one_further_on_counts(tenant, daphne):
     async with tenant.socket(daphne) as slow:
         await slow.ask({"type": "ping", "positions": {stream: 1}})
     # The write that its end brings comes after the ping's; another user's bookmark shows that it was done.
-    await read_and_leave(tenant, daphne, "general", saved=1, read=5, user=await sync_to_async(UserFactory)(role="msp_user", msp=tenant.msp))
+    await read_and_leave(
+        tenant,
+        daphne,
+        "general",
+        saved=1,
+        read=5,
+        user=await sync_to_async(UserFactory)(role="msp_user", msp=tenant.msp),
+    )
     await marked(tenant.msp_user, stream, 3)
 
 
@@ -98,7 +115,9 @@ async def test_a_position_that_was_never_sent_moves_nothing(tenant, daphne):
     stream = stream_of("general", tenant)
     await read_and_leave(tenant, daphne, "general", saved=2, read=1)
     async with tenant.socket(daphne) as socket:
-        await socket.ask({"type": "ping", "positions": {stream: 999, f"client.{tenant.client.pk}": 1, "nonsense": 4}})
+        await socket.ask(
+            {"type": "ping", "positions": {stream: 999, f"client.{tenant.client.pk}": 1, "nonsense": 4}}
+        )
     other = await sync_to_async(UserFactory)(role="msp_user", msp=tenant.msp)
     await read_and_leave(tenant, daphne, "general", saved=1, read=3, user=other)
     assert await Bookmark.objects.filter(user=tenant.msp_user).acount() == 1
@@ -111,7 +130,9 @@ async def test_a_bookmark_of_another_epoch_cannot_be_resumed(tenant, daphne, how
     await Bookmark.objects.aupdate(epoch=str(uuid.uuid4()))
     path = "/ws/engagement?positions=last" if how == "query" else "/ws/engagement"
     async with tenant.socket(daphne, path=path) as socket:
-        answer = await (socket.receive() if how == "query" else socket.ask({"type": "resume", "positions": "last"}))
+        answer = await (
+            socket.receive() if how == "query" else socket.ask({"type": "resume", "positions": "last"})
+        )
         assert (answer["type"], answer["reason"], answer["seq"]) == ("resync", "epoch", 3)
     # In its new epoch the bookmark counts from anew, though its number is lower.
     async with tenant.socket(daphne) as socket:

@@ -15,7 +15,12 @@ FAULTS = {"sqlite": "server_kill,publisher_kill", "postgres": "redis_kill,server
 
 def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.chaos", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "benchmarks.chaos", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -25,7 +30,16 @@ def test_nothing_is_lost_while_servers_are_killed_and_restarted(request, tmp_pat
     figures = tmp_path / "chaos.json"
     ended = chaos(
         *("--backend", backend, "--faults", FAULTS[backend], "--json", str(figures)),
-        *("--clients", "30", "--seconds", "14", "--processes", "1" if backend == "sqlite" else "2", "--seed", "7"),
+        *(
+            "--clients",
+            "30",
+            "--seconds",
+            "14",
+            "--processes",
+            "1" if backend == "sqlite" else "2",
+            "--seed",
+            "7",
+        ),
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads(figures.read_text())

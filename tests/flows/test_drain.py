@@ -64,7 +64,9 @@ class Handed:
     seqs: list[int] = field(default_factory=list)
 
 
-async def live_through(socket: Socket, tenant: Any, elsewhere: PortalServer, final: asyncio.Future[int]) -> Handed:
+async def live_through(
+    socket: Socket, tenant: Any, elsewhere: PortalServer, final: asyncio.Future[int]
+) -> Handed:
     """Take events until the close; come back elsewhere when told, resume, and go on to the end."""
     seen = Handed()
     stream = f"msp.{tenant.msp.pk}"
@@ -81,7 +83,9 @@ async def live_through(socket: Socket, tenant: Any, elsewhere: PortalServer, fin
     except Exception:
         seen.code, seen.closed_at = socket.raw.close_code, time.monotonic()
     await asyncio.sleep((seen.after_ms or 100) / 1000)
-    async with tenant.socket(elsewhere, path=f"/ws/engagement?positions={stream}:{position}&epoch={epoch}") as again:
+    async with tenant.socket(
+        elsewhere, path=f"/ws/engagement?positions={stream}:{position}&epoch={epoch}"
+    ) as again:
         answer = await again.receive()
         assert (answer["type"], answer["from"]) == ("resumed", position)
         while not final.done() or position < final.result():
@@ -186,7 +190,9 @@ async def test_a_draining_process_is_not_ready_and_takes_no_new_socket(tenant, p
         await sync_to_async(wait_until)(
             ServerProcess.objects.filter(pid=portal.pid).exists, "the process never said that it lives"
         )
-        await asyncio.to_thread(lambda: (call_command("drain", str(portal.pid), "--no-wait"), connections.close_all()))
+        await asyncio.to_thread(
+            lambda: (call_command("drain", str(portal.pid), "--no-wait"), connections.close_all())
+        )
         deadline = time.monotonic() + 3
         while (answer := await http.get(f"{portal.url}/readyz")).status_code == 200:
             assert time.monotonic() < deadline, "still ready"

@@ -11,7 +11,9 @@ from benchmarks.chaos.watcher import Watcher
 TRUTH = [seq * 10 for seq in range(1, 11)]
 
 
-def judged(seqs: list[int], *, start: int = 0, marks: list[int] | None = None, resyncs: list[Resynced] | None = None) -> Verdict:
+def judged(
+    seqs: list[int], *, start: int = 0, marks: list[int] | None = None, resyncs: list[Resynced] | None = None
+) -> Verdict:
     record = Record("s", start, resyncs=resyncs or [])
     for index, seq in enumerate(seqs):
         record.took(seq, float(index), marks[index] if marks else seq * 10)
@@ -55,13 +57,18 @@ def test_an_event_that_says_something_else_is_counted():
 def test_a_resync_moves_a_client_on_and_must_have_a_reason():
     before, after = [1, 2], [8, 9, 10]
     assert counts(judged(before + after, resyncs=[Resynced(2, "backlog", 2, 7)])) == {}
-    assert counts(judged(before + after, resyncs=[Resynced(2, "backlog", 2, 5)])) == {"lost": 2, "unjustified_resyncs": 1}
+    assert counts(judged(before + after, resyncs=[Resynced(2, "backlog", 2, 5)])) == {
+        "lost": 2,
+        "unjustified_resyncs": 1,
+    }
     assert counts(judged(before + after, resyncs=[Resynced(2, "epoch", 2, 7)])) == {"unjustified_resyncs": 1}
     assert counts(judged([1, 3] + after, resyncs=[Resynced(2, "backlog", 3, 7)])) == {"lost": 1}
 
 
 def test_the_log_is_compared_with_what_the_writers_committed():
-    truth = Truth("e", 4, {}, told=["kept", "twice", "twice", "rolled back", "of another"], saved=["kept", "maybe"])
+    truth = Truth(
+        "e", 4, {}, told=["kept", "twice", "twice", "rolled back", "of another"], saved=["kept", "maybe"]
+    )
     outcomes = {
         "kept": "committed",
         "twice": "committed",
@@ -91,11 +98,20 @@ def test_a_foreign_event_is_noted_and_what_comes_before_the_answer_to_resume_is_
     watcher.take({"type": "resumed", "stream": "s", "from": 4, "to": 6, "count": 2}, 2.2)
     watcher.take({"type": "batch", "messages": [event(5), event(6), event(7)]}, 2.5)
     assert watcher.records["s"].seqs == [4, 5, 6, 7]
-    assert [(round(replay.seconds, 1), replay.count, replay.gap) for replay in watcher.replays] == [(0.5, 2, 2.0)]
+    assert [(round(replay.seconds, 1), replay.count, replay.gap) for replay in watcher.replays] == [
+        (0.5, 2, 2.0)
+    ]
 
 
 def test_the_same_seed_makes_the_same_plan_and_every_fault_comes_twice_in_a_default_run():
-    arguments = {"backend": "postgres", "clients": 300, "seconds": 170.0, "processes": 3, "writers": 3, "kinds": list(FAULTS)}
+    arguments = {
+        "backend": "postgres",
+        "clients": 300,
+        "seconds": 170.0,
+        "processes": 3,
+        "writers": 3,
+        "kinds": list(FAULTS),
+    }
     plan = make(1, **arguments)
     assert plan == make(1, **arguments)
     assert plan != make(2, **arguments)

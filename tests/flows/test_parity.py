@@ -51,12 +51,20 @@ class World:
         actions.record_interactions(
             self.client,
             [
-                actions.Use(application=self.app, count=5, department=self.department, user_ref="u1", occurred_at=yesterday),
+                actions.Use(
+                    application=self.app,
+                    count=5,
+                    department=self.department,
+                    user_ref="u1",
+                    occurred_at=yesterday,
+                ),
                 actions.Use(agent=self.agent, count=2, user_ref="u2"),
             ],
         )
         self.alert = AlertFactory(client=self.client, application=self.app, severity="high")
-        self.agent_alert = AlertFactory(client=self.client, agent=self.agent, severity="low", created_at=yesterday)
+        self.agent_alert = AlertFactory(
+            client=self.client, agent=self.agent, severity="low", created_at=yesterday
+        )
         self.resolved = AlertFactory(client=self.client, status="Complete", severity="critical")
         assert publisher.flush(10)
 
@@ -150,39 +158,60 @@ def rolled_up(world: World) -> None:
 Change = Callable[[World], object]
 CHANGES: dict[str, Change] = {
     # alerts, by action
-    "raise": lambda w: actions.raise_alert(w.client, severity="critical", details="Leaked", application=w.app, frameworks=["GDPR"]),
-    "raise about an agent": lambda w: actions.raise_alert(w.client, severity="low", details="Loops", agent=w.agent, users_affected=3),
+    "raise": lambda w: actions.raise_alert(
+        w.client, severity="critical", details="Leaked", application=w.app, frameworks=["GDPR"]
+    ),
+    "raise about an agent": lambda w: actions.raise_alert(
+        w.client, severity="low", details="Loops", agent=w.agent, users_affected=3
+    ),
     "raise about nothing": lambda w: actions.raise_alert(w.client, severity="medium", details="Policy"),
     "assign": lambda w: actions.assign_alert(w.alert, w.colleague, by=w.user),
-    "take the assignee away": lambda w: (actions.assign_alert(w.alert, w.colleague, by=w.user), actions.assign_alert(w.alert, None, by=w.user)),
+    "take the assignee away": lambda w: (
+        actions.assign_alert(w.alert, w.colleague, by=w.user),
+        actions.assign_alert(w.alert, None, by=w.user),
+    ),
     "acknowledge": lambda w: actions.acknowledge_alert(w.alert, by=w.user),
     "resolve": lambda w: actions.resolve_alert(w.alert, by=w.user),
     "resolve by AI": lambda w: actions.resolve_alert(w.agent_alert, by=w.user, status="AI Resolved"),
     "reopen": lambda w: actions.reopen_alert(w.resolved, by=w.user),
     "change": lambda w: actions.change_alert(w.resolved, by=w.user, status="Pending", assignee=w.colleague),
     # alerts, by model
-    "save an alert": lambda w: AlertFactory(client=w.client, application=w.other_app, created_at=timezone.now() - timedelta(days=1)),
+    "save an alert": lambda w: AlertFactory(
+        client=w.client, application=w.other_app, created_at=timezone.now() - timedelta(days=1)
+    ),
     "delete an alert": lambda w: w.alert.delete(),
-    "create alerts in bulk": lambda w: Alert.objects.bulk_create(Alert(client=w.client, details=str(n)) for n in range(4)),
+    "create alerts in bulk": lambda w: Alert.objects.bulk_create(
+        Alert(client=w.client, details=str(n)) for n in range(4)
+    ),
     "update alerts in bulk": bulk_update_alerts,
     "update alerts by query": lambda w: Alert.objects.filter(client=w.client).update(status="Complete"),
     "delete alerts by query": lambda w: Alert.objects.filter(client=w.client, severity="high").delete(),
-    "broadcast an alert": lambda w: broadcast.broadcast_alert(w.client.pk, w.client.msp_id, {"severity": "high", "details": "d", "app": "x"}),
+    "broadcast an alert": lambda w: broadcast.broadcast_alert(
+        w.client.pk, w.client.msp_id, {"severity": "high", "details": "d", "app": "x"}
+    ),
     # interactions
     "record uses": lambda w: actions.record_interactions(w.client, uses(w)),
     "save an interaction": lambda w: InteractionFactory(client=w.client, application=w.app, count=4),
     "save an agent's interaction": lambda w: InteractionFactory(client=w.client, agent=w.agent, count=4),
-    "delete an interaction": lambda w: Interaction.objects.filter(client=w.client, agent=w.agent).first().delete(),  # type: ignore[union-attr]
+    "delete an interaction": lambda w: (
+        Interaction.objects.filter(client=w.client, agent=w.agent).first().delete()
+    ),  # type: ignore[union-attr]
     "create interactions in bulk": lambda w: Interaction.objects.bulk_create(
-        Interaction(client=w.client, application=app, count=2) for app in (w.app, w.other_app) for _ in range(3)
+        Interaction(client=w.client, application=app, count=2)
+        for app in (w.app, w.other_app)
+        for _ in range(3)
     ),
     "update interactions in bulk": bulk_update_interactions,
     "update interactions by query": lambda w: Interaction.objects.filter(client=w.client).update(count=50),
-    "an interaction changes its subject": lambda w: Interaction.objects.filter(client=w.client, agent=w.agent).update(agent=None, application=w.other_app),
+    "an interaction changes its subject": lambda w: Interaction.objects.filter(
+        client=w.client, agent=w.agent
+    ).update(agent=None, application=w.other_app),
     "delete interactions by query": lambda w: Interaction.objects.filter(client=w.client).delete(),
     # roll-ups
     "save a roll-up": saved_engagement,
-    "a new roll-up": lambda w: EngagementFactory(client=w.client, application=w.other_app, interactions=12, active_users=2),
+    "a new roll-up": lambda w: EngagementFactory(
+        client=w.client, application=w.other_app, interactions=12, active_users=2
+    ),
     "delete a roll-up": lambda w: Engagement.objects.filter(agent=w.agent).get().delete(),
     "create roll-ups in bulk": lambda w: Engagement.objects.bulk_create(
         [Engagement(client=w.client, application=w.other_app, day=timezone.now().date(), interactions=90)]
@@ -197,7 +226,9 @@ CHANGES: dict[str, Change] = {
 }
 
 
-async def events_since(tenant: Any, server: Any, world: World, before: dict[str, Any]) -> list[dict[str, Any]]:
+async def events_since(
+    tenant: Any, server: Any, world: World, before: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Go live from a snapshot, as a page does, and return what that brings, up to the stream's head."""
 
     def head() -> int:
@@ -221,7 +252,9 @@ async def test_the_events_since_a_snapshot_make_the_next_one(tenant, daphne, cha
     after = await sync_to_async(world.snapshot)()
     assert comparable(reduce(before, events)) == comparable(after)
     silent = change in {"what is rolled back", "broadcast an alert"}
-    assert (comparable(before) == comparable(after)) == silent, "the change changes nothing: it proves nothing"
+    assert (comparable(before) == comparable(after)) == silent, (
+        "the change changes nothing: it proves nothing"
+    )
     assert bool(events) == (change != "what is rolled back")
 
 
@@ -273,4 +306,3 @@ async def test_the_same_holds_while_messages_are_lost(tenant, lossy):
     after = await sync_to_async(world.snapshot)()
     assert comparable(state) == comparable(after)
     assert len(events) > 40
-

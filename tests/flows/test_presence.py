@@ -54,7 +54,9 @@ def names(frame: dict[str, Any]) -> set[str]:
 
 async def overview(server: PortalServer, user: Any, client: Any = None) -> httpx.Response:
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token_for(user)}"}) as http:
-        return await http.get(f"{server.url}/api/v1/ws/presence", params={"client": str(client)} if client else {})
+        return await http.get(
+            f"{server.url}/api/v1/ws/presence", params={"client": str(client)} if client else {}
+        )
 
 
 async def shows(server: PortalServer, user: Any, client: Any, expected: dict[str, Any] | None) -> None:
@@ -147,7 +149,11 @@ async def test_presence_of_one_client_is_told_to_who_asked_for_that_client(tenan
 
 
 async def test_a_selected_client_is_watched_until_it_is_unsubscribed(tenant, present):
-    watcher = {"msp_watchers": 1, "client_watchers": 0, "watchers": [{"user": tenant.msp_user.username, "role": "msp_admin"}]}
+    watcher = {
+        "msp_watchers": 1,
+        "client_watchers": 0,
+        "watchers": [{"user": tenant.msp_user.username, "role": "msp_admin"}],
+    }
     async with tenant.socket(present, path="/ws/engagement?scope=selected") as socket:
         await shows(present, tenant.msp_user, tenant.client.pk, None)
         await socket.ask({"type": "subscribe", "client_id": str(tenant.client.pk)})
@@ -177,7 +183,12 @@ async def test_the_overview_shows_each_viewer_what_they_may_see(tenant, present)
         assert set(one["clients"]) == {str(tenant.client.pk)}
     refusals = [
         await overview(present, tenant.client_user, client)
-        for client in (foreign.client.pk, tenant.other_client.pk, "00000000-0000-4000-8000-000000000000", "nonsense")
+        for client in (
+            foreign.client.pk,
+            tenant.other_client.pk,
+            "00000000-0000-4000-8000-000000000000",
+            "nonsense",
+        )
     ]
     assert {answer.status_code for answer in refusals} == {404}
     assert len({answer.text for answer in refusals}) == 1
@@ -197,7 +208,9 @@ async def test_a_dead_process_takes_its_watchers_with_it(tenant, present, portal
 @pytest.mark.slow
 async def test_sixty_users_coming_and_going_are_few_frames(tenant, present):
     """Everybody listens. One frame for each change and listener would be some 60 × 60 × 2 = 7,200."""
-    users = await sync_to_async(lambda: [UserFactory(role="client_user", client=tenant.client) for _ in range(60)])()
+    users = await sync_to_async(
+        lambda: [UserFactory(role="client_user", client=tenant.client) for _ in range(60)]
+    )()
     frames = 0
     began = time.monotonic()
 

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -49,7 +55,11 @@ class Wish:
     def admits(self, event: Happened) -> bool:
         if event.type not in self.topics:
             return False
-        return self.least is None or event.type != "alert" or SEVERITIES.index(event.severity) >= SEVERITIES.index(self.least)  # type: ignore[arg-type]
+        return (
+            self.least is None
+            or event.type != "alert"
+            or SEVERITIES.index(event.severity) >= SEVERITIES.index(self.least)
+        )  # type: ignore[arg-type]
 
 
 @dataclass
@@ -211,7 +221,12 @@ class Protocol(RuleBasedStateMachine):
         head = len(self.logs[self.msp])
         position = max(0, head - back)
         answer = self.all.ask(type="resume", positions={self.msp: position}, epoch=self.all.epoch)
-        assert (answer["type"], answer["from"], answer["to"], answer["count"]) == ("resumed", position, head, head - position)
+        assert (answer["type"], answer["from"], answer["to"], answer["count"]) == (
+            "resumed",
+            position,
+            head,
+            head - position,
+        )
         self.all.model.positions[self.msp] = position
 
     @precondition(lambda self: self.all.socket)
@@ -220,7 +235,11 @@ class Protocol(RuleBasedStateMachine):
         self._level(self.all)
         head = len(self.logs[self.msp])
         answer = self.all.ask(type="resume", positions={self.msp: head + ahead}, epoch=epoch)
-        assert (answer["type"], answer["reason"], answer["seq"]) == ("resync", "epoch" if epoch else "ahead", head)
+        assert (answer["type"], answer["reason"], answer["seq"]) == (
+            "resync",
+            "epoch" if epoch else "ahead",
+            head,
+        )
 
     @precondition(lambda self: self.all.socket)
     @rule()
@@ -237,8 +256,16 @@ class Protocol(RuleBasedStateMachine):
         position = client.model.positions[self.msp]
         hello = client.open(f"&positions={self.msp}:{position}&epoch={client.epoch}" if in_query else "")
         assert position <= hello["positions"][self.msp] <= len(self.logs[self.msp])
-        answer = client.receive() if in_query else client.ask(type="resume", positions={self.msp: position}, epoch=client.epoch)
-        assert (answer["type"], answer["from"], answer["count"]) == ("resumed", position, answer["to"] - position)
+        answer = (
+            client.receive()
+            if in_query
+            else client.ask(type="resume", positions={self.msp: position}, epoch=client.epoch)
+        )
+        assert (answer["type"], answer["from"], answer["count"]) == (
+            "resumed",
+            position,
+            answer["to"] - position,
+        )
         client.model.whole, client.model.parts = Wish(), {}
 
     # What the one that selects does
@@ -263,7 +290,11 @@ class Protocol(RuleBasedStateMachine):
         if stream not in model.positions:
             assert (answer["type"], answer["code"]) == ("error", "not_subscribed")
             return
-        left = Wish(model.parts[key].topics - frozenset(unwanted), model.parts[key].least) if unwanted else Wish(frozenset())
+        left = (
+            Wish(model.parts[key].topics - frozenset(unwanted), model.parts[key].least)
+            if unwanted
+            else Wish(frozenset())
+        )
         assert set(answer["topics"]) == set(left.topics)
         if left.topics:
             model.parts[key] = left
@@ -283,7 +314,9 @@ class Protocol(RuleBasedStateMachine):
         else:
             assert (answer["type"], answer["reason"]) == ("resync", "unknown")
 
-    @rule(text=st.sampled_from(["{", "[]", '{"type":"nonsense"}', '{"type":"ping","x":1}', '{"type":"resume"}']))
+    @rule(
+        text=st.sampled_from(["{", "[]", '{"type":"nonsense"}', '{"type":"ping","x":1}', '{"type":"resume"}'])
+    )
     def nonsense(self, text: str) -> None:
         self._level(self.chosen)
         assert self.chosen.socket is not None

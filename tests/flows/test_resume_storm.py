@@ -35,7 +35,9 @@ async def test_one_query_for_each_page_however_many_resume(tenant, settings, mon
     async with running_hub() as hub:
         followers = [await follow(hub, tenant, batches=bool(n % 2)) for n in range(SOCKETS)]
         before = pages_read()
-        await asyncio.gather(*(requests.resume(connection, {stream: 0}, None, None) for connection, _ in followers))
+        await asyncio.gather(
+            *(requests.resume(connection, {stream: 0}, None, None) for connection, _ in followers)
+        )
         await settled(lambda: all(connection.positions()[stream] == EVENTS for connection, _ in followers))
         assert pages_read() - before == EVENTS / PAGE
         assert len(decisions) == 1
@@ -96,5 +98,3 @@ async def test_sockets_that_resume_from_different_places_share_pages(tenant, set
         assert pages_read() - before <= EVENTS / PAGE
         for position, (_, wire) in enumerate(followers):
             assert wire.seqs() == list(range(position + 1, EVENTS + 1))
-
-

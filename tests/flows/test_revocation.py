@@ -26,7 +26,9 @@ DEEDS: dict[str, Callable[[Any], object]] = {
     "their client is deleted": lambda t: t.client.delete(),
     "clients are deleted in bulk": lambda t: Client.objects.filter(pk=t.client.pk).delete(),
     "their MSP is deleted": lambda t: MSP.objects.filter(pk=t.msp.pk).delete(),
-    "users are deactivated in bulk": lambda t: User.objects.filter(pk=t.client_user.pk).update(is_active=False),
+    "users are deactivated in bulk": lambda t: User.objects.filter(pk=t.client_user.pk).update(
+        is_active=False
+    ),
 }
 
 

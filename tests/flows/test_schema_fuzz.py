@@ -57,7 +57,10 @@ def fuzz(operation: Any, headers: dict[str, str], known: dict[str, str]) -> None
         nonlocal calls
         calls += 1
         if calls % 2:
-            case.path_parameters = {**(case.path_parameters or {}), **{k: v for k, v in known.items() if k in (case.path_parameters or {})}}
+            case.path_parameters = {
+                **(case.path_parameters or {}),
+                **{k: v for k, v in known.items() if k in (case.path_parameters or {})},
+            }
         case.call_and_validate(headers=headers, checks=CHECKS)
 
     call()

@@ -59,7 +59,9 @@ async def flood(tenant: object, count: int) -> None:
 @pytest.mark.slow
 async def test_a_stalled_reader_holds_up_nobody_and_loses_nothing(tenant, server):
     async with stalled(tenant.socket(server)) as slow, AsyncExitStack() as stack:
-        users = await sync_to_async(lambda: [UserFactory(role="client_user", client=tenant.client) for _ in range(3)])()
+        users = await sync_to_async(
+            lambda: [UserFactory(role="client_user", client=tenant.client) for _ in range(3)]
+        )()
         others = [
             await stack.enter_async_context(
                 tenant.socket(
@@ -84,4 +86,3 @@ async def test_a_stalled_reader_holds_up_nobody_and_loses_nothing(tenant, server
         assert seqs == list(range(1, EVENTS + 1))
         await flood(tenant, 1)
         assert (await slow.receive())["seq"] == EVENTS + 1
-

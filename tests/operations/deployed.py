@@ -1,4 +1,4 @@
-"""The portal as deploy/ sets it up: processes from the systemd unit, settings from the environment file, nginx's own conf.
+"""The portal as deploy/ sets it up: processes from the systemd unit, settings from the environment file, nginx.conf.
 
 Paths, ports and secrets are replaced, and every replacement must find its place: a file that changed fails the tests.
 """
@@ -108,7 +108,7 @@ class Nginx(ServerProcess):
             {
                 "    listen 80 default_server;\n": f"    listen {LOOPBACK}:{self.port + 1} default_server;\n",
                 "    listen [::]:80 default_server;\n": "",
-                "    listen 443 ssl http2 default_server;\n": f"    listen {LOOPBACK}:{self.port} ssl http2 default_server;\n",
+                "    listen 443 ssl": f"    listen {LOOPBACK}:{self.port} ssl",
                 "    listen [::]:443 ssl http2 default_server;\n": "",
                 "server 127.0.0.1:8001 ": f"server {LOOPBACK}:{self._upstream[0]} ",
                 "server 127.0.0.1:8002 ": f"server {LOOPBACK}:{self._upstream[1]} ",

@@ -173,7 +173,7 @@ async def test_two_processes_of_one_serve_answer_for_both(portal_server: StartPo
             return opened == total(text, "realtime_connections", scope="msp") == 6
 
         await in_thread(wait_until, counted, "the six connections never showed in /metrics", 15)
-        text = httpx.get(f"{portal.url}/metrics").text
+        text = (await in_thread(httpx.get, f"{portal.url}/metrics")).text
         processes = {
             dict(labels)["process"]
             for (name, labels), _ in samples(text).items()

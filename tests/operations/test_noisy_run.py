@@ -323,7 +323,10 @@ async def test_every_event_shows_in_log_and_metrics_and_no_secret_in_either(
 
 async def drain_when_allowed(run: Run, user: Any) -> None:
     """Drain once the address may knock again."""
-    while (await knock(f"{run.portal.ws_url}/ws/engagement", token=run.secrets["token"])).frame.get("code"):
+    url = f"{run.portal.ws_url}/ws/engagement"
+    for _ in range(100):
+        if (await knock(url, token=run.secrets["token"])).is_open:
+            break
         await asyncio.sleep(0.2)
     await asyncio.sleep(0.5)  # and once more
     await drain(run, user)

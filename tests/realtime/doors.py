@@ -16,6 +16,7 @@ from django.test import Client as Browser
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from websockets.asyncio.client import connect
 
+from tests.servers import PortalServer
 from tests.sockets import WAIT
 
 GENERAL = "/api/v1/ws/engagement"
@@ -69,6 +70,20 @@ async def knock(
             await asyncio.wait_for(raw.wait_closed(), WAIT)
             return Answer(frame, raw.close_code, raw.close_reason, raw.subprotocol)
         return Answer(frame, None, None, raw.subprotocol)
+
+
+async def ask(server: PortalServer, path: str = GENERAL, *, query: str = "", **options: Any) -> Answer:
+    """Knock at a path of a server, with a query behind it."""
+    return await knock(f"{server.ws_url}{path}{'?' if query else ''}{query}", **options)
+
+
+def assert_refused(answer: Answer, code: str, close: int = 1008) -> None:
+    """Assert that the handshake was accepted, told why not, and closed with code and reason."""
+    assert answer.frame["type"] == "error"
+    assert answer.frame["code"] == code
+    assert answer.frame["message"]
+    assert answer.close_code == close
+    assert answer.close_reason == answer.frame["message"][:120]
 
 
 def read(wire: str | bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""The tenant-isolation matrix: who, whose, and by which door; and the one table of what must come of it.
+"""The tenant-isolation matrix: who, whose, by which door; and the one table of what must come of it.
 
-`actors` × `targets` × doors. What is expected of each cell is computed from `VISIBLE`, and from nothing the product says.
+`actors` × `targets` × doors. What is expected of each cell is computed from `VISIBLE`, not from what the product
+says.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.factories import (
 OWN, SIBLING, FOREIGN, UNKNOWN, MALFORMED = "own", "sibling", "foreign", "unknown", "malformed"
 FOURTH = "fourth"
 TARGETS = (OWN, SIBLING, FOREIGN, UNKNOWN, MALFORMED)
-"""Clients, as seen from the first MSP and its first client. The fourth client is the foreign one's sibling, and only there."""
+"""Clients, as seen from the first MSP and its first client. The fourth is the foreign one's sibling."""
 
 TENANTS: dict[str, frozenset[str]] = {
     "msp_admin": frozenset({OWN, SIBLING}),

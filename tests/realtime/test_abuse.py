@@ -1,4 +1,4 @@
-"""Bad input of every kind: an `error` frame with a code, a socket that lives on, and nothing in the log that should not be."""
+"""Bad input of every kind: an `error` frame with a code, a socket that lives on, a clean log."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ async def test_who_goes_on_and_on_is_closed(tenant, tight, subtests):
                 for _ in range(MESSAGES_BURST + 2 * ERRORS):
                     await socket.send(frame)
                 answers = []
-                with pytest.raises(websockets.ConnectionClosed):
+                with pytest.raises(websockets.ConnectionClosed):  # noqa: PT012
                     while True:
                         answers.append(await socket.receive())
                 assert [answer.get("code") for answer in answers].count(code) >= ERRORS

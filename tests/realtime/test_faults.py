@@ -47,11 +47,11 @@ async def save(tenant: Tenant, number: object) -> float:
     return time.perf_counter() - begin
 
 
-async def arrives(socket: Socket, tenant: Tenant, number: object, timeout: float = 10) -> float:
+async def arrives(socket: Socket, tenant: Tenant, number: object) -> float:
     """Save an alert and wait for its event; return how long that took."""
     begin = time.perf_counter()
     await save(tenant, number)
-    [event] = await socket.events(1, timeout)
+    [event] = await socket.events(1, 10)
     assert event["data"]["details"] == details(number)
     return time.perf_counter() - begin
 
@@ -228,7 +228,7 @@ async def test_a_process_killed_right_after_its_commit_loses_nothing(tenant, dap
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Run `work(number)` in threads at once, each with a database connection of its own; raise what any of them raised."""
+    """Run `work(number)` in threads at once, each with its own database connection; raise what one of them raised."""
     failures: list[BaseException] = []
 
     def run(number: int) -> None:

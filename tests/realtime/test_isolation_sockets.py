@@ -1,4 +1,4 @@
-"""Tenant isolation on sockets: every role × every target × every route and message; and what is delivered live and by resume."""
+"""Tenant isolation on sockets: every role × target × route and message; and what is delivered, live and by resume."""
 
 from __future__ import annotations
 

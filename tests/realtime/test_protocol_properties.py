@@ -1,4 +1,4 @@
-"""Properties of the protocol: whatever comes in is a message or a ProtocolError; whatever goes out reads the same in every encoding."""
+"""Whatever comes in is a message or a ProtocolError; whatever goes out reads the same in every encoding."""
 
 from __future__ import annotations
 
@@ -78,12 +78,14 @@ def check(text: str | None, data: bytes | None, *, binary: bool = False) -> Any:
     try:
         message = decode(text, data, binary=binary)
     except ProtocolError as error:
-        assert error.code in FRAME_CODES
-        assert 0 < len(error.message) < 1000
-        assert error.ref is None or isinstance(error.ref, str | int)
-        return None
-    assert isinstance(message, MESSAGES)
-    return message
+        refusal = error
+    else:
+        assert isinstance(message, MESSAGES)
+        return message
+    assert refusal.code in FRAME_CODES
+    assert 0 < len(refusal.message) < 1000
+    assert refusal.ref is None or isinstance(refusal.ref, str | int)
+    return None
 
 
 def test_every_message_is_generated_here() -> None:

@@ -54,7 +54,7 @@ export function Palette({ title, placeholder, options, another, onChoose, onClos
     event.preventDefault();
   };
   return (
-    <dialog ref={dialog} className="palette" aria-label={title} onClose={onClose} onClick={(click) => click.target === dialog.current && onClose()}>
+    <dialog ref={dialog} className="palette" aria-label={title} onCancel={onClose} onClick={(click) => click.target === dialog.current && onClose()}>
       <div className="palette-inner" onKeyDown={press}>
         <input
           type="text"

@@ -120,7 +120,7 @@ export function feedAfter(feed: Feed, frames: readonly AlertFrame[]): { feed: Fe
   let isStale = false;
   for (const frame of frames) {
     const alert = alertOf(frame);
-    newest = isDeleted(frame) ? withoutAlert(newest, alert.id) : withAlert(newest, alert, isRaised(frame));
+    newest = isDeleted(frame) ? withoutAlert(newest, alert.id) : withAlert(newest, alert, isRaised(frame)).slice(0, FEED_LENGTH);
     if (!isSaved(alert.id)) continue;
     const before = known.get(alert.id);
     known.delete(alert.id); // so that it is put at the end: the oldest are forgotten first
@@ -135,5 +135,5 @@ export function feedAfter(feed: Feed, frames: readonly AlertFrame[]): { feed: Fe
     if (known.size <= REMEMBERED) break;
     known.delete(id);
   }
-  return { feed: { newest: newest.slice(0, FEED_LENGTH), known }, deltas, isStale };
+  return { feed: { newest, known }, deltas, isStale };
 }
