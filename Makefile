@@ -79,7 +79,7 @@ run-frontend-tests: $(FRONTEND_MODULES)
 # --- Checks, each of which runs even where another one fails
 
 CHECKS := check-format check-lint check-types check-imports check-templates check-django check-migrations check-locks \
-	check-frontend
+	check-advisories check-docs check-frontend
 
 .PHONY: check $(CHECKS)
 check: install-dev ## Check format, lint, types, import contracts, templates, settings, migrations, locks, built files
@@ -109,6 +109,12 @@ check-migrations:
 check-locks:
 	@$(PYTHON) scripts/check_locks.py
 
+check-advisories:
+	@$(PYTHON) scripts/check_advisories.py
+
+check-docs:
+	@$(PYTHON) scripts/write_docs.py --check
+
 check-frontend:
 	@scripts/with_node.sh "the check of the built front end" $(MAKE) compare-frontend
 
@@ -133,9 +139,12 @@ chaos: install-dev ## Break servers under load and count what was lost
 
 # --- Upkeep
 
-.PHONY: frontend lock clean
+.PHONY: frontend docs lock clean
 frontend: $(FRONTEND_MODULES) ## Build frontend/ into realtime/static/realtime/ (needs Node)
 	@cd frontend && npm run build
+
+docs: install-dev ## Write the parts of docs/ that are made from the code
+	@$(PYTHON) scripts/write_docs.py
 
 UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --custom-compile-command "make lock"

@@ -1,8 +1,8 @@
 """`python -m benchmarks.revocation`: from the commit that takes access away to the last message and the close.
 
-On a real PostgreSQL and Redis (or, with `--backend sqlite`, the embedded default), with a server under a steady load of events:
-users are deactivated one by one, each with a few sockets, from another process than the server; and a client with
-many sockets moves to another MSP. Bound: 1 s where there is Redis, the sweep where there is none.
+On a real PostgreSQL and Redis (or, with `--backend sqlite`, the embedded default), with a server under a steady load
+of events: users are deactivated one by one, each with a few sockets, from another process than the server; and a
+client with many sockets moves to another MSP. Bound: 1 s where there is Redis, the sweep where there is none.
 """
 
 from __future__ import annotations

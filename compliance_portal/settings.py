@@ -246,6 +246,9 @@ LOGGING: dict[str, Any] = {
         "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "psycopg.pool": {"level": "ERROR"},
+        "channels_redis": {
+            "level": "CRITICAL"
+        },  # a traceback for each lost connection; the hub says it in one line
         "axes": {"level": "WARNING"},
     },
 }

@@ -18,7 +18,7 @@ from realtime import conf  # noqa: E402
 from realtime.protocol import described, inbound  # noqa: E402
 from realtime.protocol.closing import CloseCode  # noqa: E402
 
-REMEDY = "Run `.venv/bin/python scripts/write_docs.py` and commit the result."
+REMEDY = "Run `make docs` and commit the result."
 PART = re.compile(r"(<!-- made from the code: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

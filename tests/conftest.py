@@ -28,6 +28,9 @@ def django_db_modify_db_settings() -> None:
     default = connections["default"].settings_dict
     if connections["default"].vendor == "sqlite":
         default["TEST"]["NAME"] = f"{default['NAME']}.test"
+    if connections["default"].vendor == "postgresql":
+        # Emptying the tables may deadlock with a server's sweep: the server notices first, gives way, and tries again.
+        default["OPTIONS"]["options"] = "-c deadlock_timeout=60s"
 
 
 def database_url_of_tests() -> str:

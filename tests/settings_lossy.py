@@ -1,4 +1,4 @@
-"""The portal's settings over a channel layer that loses and doubles messages (`DJANGO_SETTINGS_MODULE=tests.settings_lossy`)."""
+"""The portal over a layer that loses and doubles messages (`DJANGO_SETTINGS_MODULE=tests.settings_lossy`)."""
 
 from compliance_portal.settings import *  # noqa: F403
 from compliance_portal.settings import CHANNEL_LAYERS, REDIS_URL

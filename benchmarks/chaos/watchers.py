@@ -243,7 +243,7 @@ class Client:
     async def _answer(self, socket: ClientConnection, kind: str) -> dict[str, Any]:
         async with asyncio.timeout(OPEN_SECONDS):
             while True:
-                frame = self._decode(await socket.recv())
+                frame: dict[str, Any] = self._decode(await socket.recv())
                 if frame["type"] == kind:
                     return frame
                 self.state.take(frame, time.monotonic())

@@ -101,7 +101,7 @@ def truth() -> Truth:
         "type", "client_id", "msp_id", "client_seq", "msp_seq", "data"
     )
     for type_, client_id, msp_id, client_seq, msp_seq, text in rows.iterator(5000):
-        if client_id is None:
+        if client_id is None or msp_id is None:
             continue
         committed += 1
         data = msgspec.json.decode(text)

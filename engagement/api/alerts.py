@@ -25,6 +25,7 @@ from engagement.api.base import (
     visible_or_404,
 )
 from engagement.api.clients import Pages
+from engagement.api.filters import MomentFilter
 from engagement.models import Alert, Client, User
 from engagement.payloads import payload_of
 
@@ -88,8 +89,8 @@ class AlertFilter(django_filters.FilterSet):
     agent_id = django_filters.UUIDFilter()
     assignee = django_filters.CharFilter("assignee__username")
     acknowledged = django_filters.BooleanFilter("acknowledged_at", "isnull", exclude=True)
-    created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
-    created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
+    created_after = MomentFilter("created_at", "gte")
+    created_before = MomentFilter("created_at", "lt")
     search = django_filters.CharFilter(
         method="filter_search", label="Words in details, family, subtype or name."
     )

@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from engagement import actions, figures
 from engagement.actions.interactions import MAX_COUNT
 from engagement.api.base import APP_ID, INVALID, NOT_FOUND, REFUSAL, ClientView, visible_or_404
+from engagement.api.filters import MomentFilter
 from engagement.api.parsers import JSONParser
 from engagement.models import Application, Client, Interaction
 
@@ -124,8 +125,8 @@ class InteractionFilter(django_filters.FilterSet):
     department_id = django_filters.UUIDFilter()
     user_ref = django_filters.CharFilter()
     flagged = django_filters.BooleanFilter()
-    occurred_after = django_filters.IsoDateTimeFilter("occurred_at", "gte")
-    occurred_before = django_filters.IsoDateTimeFilter("occurred_at", "lt")
+    occurred_after = MomentFilter("occurred_at", "gte")
+    occurred_before = MomentFilter("occurred_at", "lt")
 
     class Meta:
         model = Interaction

@@ -5,21 +5,37 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('engagement', '0001_initial'),
+        ("engagement", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ActiveUser',
+            name="ActiveUser",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('user_ref', models.CharField(max_length=200)),
-                ('engagement', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='counted_users', to='engagement.engagement')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("user_ref", models.CharField(max_length=200)),
+                (
+                    "engagement",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="counted_users",
+                        to="engagement.engagement",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('engagement', 'user_ref'), name='active_user_once_per_engagement')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("engagement", "user_ref"), name="active_user_once_per_engagement"
+                    )
+                ],
             },
         ),
     ]

@@ -121,9 +121,11 @@ def _bad_token(raw: str) -> Refused:
 
 
 def _by_session(key: str) -> Identity:
+    signed_out = Refused(ErrorCode.AUTHENTICATION_REQUIRED, "You are signed out: sign in again.")
+    if not key.isalnum():  # no key of ours; and PostgreSQL takes no NUL
+        raise signed_out
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user_id = session.get(SESSION_KEY)
-    signed_out = Refused(ErrorCode.AUTHENTICATION_REQUIRED, "You are signed out: sign in again.")
     if user_id is None or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
         raise signed_out
     identity = _of(_user(user_id), None)

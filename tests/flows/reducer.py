@@ -1,8 +1,9 @@
 """What a dashboard does with events, as a pure function: an old REST snapshot and the events since make the new one.
 
-A snapshot is `{"dashboard": GET clients/<id>/dashboard, "alerts": the rows of GET alerts/, "interactions_today": {subject: uses}}`.
-Events carry what changed of the tables (departments, applications, agents), of alerts, and each subject's uses of the day; a
-dashboard's `productivity` and its `totals` but `open_alerts` are sums over days that no event carries: a page refetches them.
+A snapshot is `{"dashboard": GET clients/<id>/dashboard, "alerts": the rows of GET alerts/,
+"interactions_today": {subject: uses}}`. Events carry what changed of the tables (departments, applications, agents),
+of alerts, and each subject's uses of the day; a dashboard's `productivity` and its `totals` but `open_alerts` are sums
+over days that no event carries: a page refetches them.
 """
 
 from __future__ import annotations

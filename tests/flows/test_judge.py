@@ -62,7 +62,7 @@ def test_a_resync_moves_a_client_on_and_must_have_a_reason():
         "unjustified_resyncs": 1,
     }
     assert counts(judged(before + after, resyncs=[Resynced(2, "epoch", 2, 7)])) == {"unjustified_resyncs": 1}
-    assert counts(judged([1, 3] + after, resyncs=[Resynced(2, "backlog", 3, 7)])) == {"lost": 1}
+    assert counts(judged([1, 3, *after], resyncs=[Resynced(2, "backlog", 3, 7)])) == {"lost": 1}
 
 
 def test_the_log_is_compared_with_what_the_writers_committed():

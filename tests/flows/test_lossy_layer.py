@@ -1,4 +1,4 @@
-"""A channel layer that loses a tenth and doubles a twentieth of its messages: everybody still gets every event once, in order."""
+"""A channel layer loses a tenth and doubles a twentieth of its messages: everybody gets every event once, in order."""
 
 from __future__ import annotations
 

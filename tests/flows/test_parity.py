@@ -1,5 +1,5 @@
-"""Dashboard state without holes, after Zulip's `verify_action`: take a snapshot over REST, change something, apply the events since
-to the old snapshot, and compare with a new one."""
+"""Dashboard state without holes, after Zulip's `verify_action`: take a snapshot over REST, change something, apply the
+events since to the old snapshot, and compare with a new one."""
 
 from __future__ import annotations
 
@@ -236,7 +236,8 @@ async def events_since(
         return reading.head(world.stream)
 
     end = await sync_to_async(head)()
-    path = f"/api/v1/ws/client/{world.client.pk}/engagement?positions={world.stream}:{before['position']}&epoch={before['epoch']}"
+    cursor = f"positions={world.stream}:{before['position']}&epoch={before['epoch']}"
+    path = f"/api/v1/ws/client/{world.client.pk}/engagement?{cursor}"
     async with tenant.socket(server, path=path) as socket:
         answer = await socket.receive()
         assert (answer["type"], answer["count"]) == ("resumed", end - before["position"])
@@ -281,7 +282,7 @@ async def test_an_old_event_applied_again_changes_nothing_that_a_later_one_does_
 
 @pytest.mark.slow
 async def test_the_same_holds_while_messages_are_lost(tenant, lossy):
-    """One socket lives through all changes, over a layer that loses and doubles; a snapshot is taken while they go on."""
+    """One socket lives through all changes, over a layer that loses and doubles."""
     world = await sync_to_async(World)(tenant)
     path = f"/api/v1/ws/client/{world.client.pk}/engagement"
     async with tenant.socket(lossy, path=path) as socket:

@@ -1,5 +1,5 @@
-"""A state machine over the socket protocol: hypothesis makes up what clients do; a model of subscriptions and positions says what each
-must get; a real server is asked. After every step each socket has exactly what the model expects, in order."""
+"""A state machine over the socket protocol: hypothesis makes up what clients do; a model of subscriptions and positions
+says what each must get; a real server is asked. After every step each socket has exactly what the model expects."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ async def save(tenant: Any, count: int = 1) -> None:
 
 async def settled(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
 
 

@@ -18,7 +18,7 @@ from tests.sockets import Socket
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BOUND = 1.5
-"""Seconds from the commit to the close, on a busy test machine; the promise is 1 s, measured by `benchmarks.revocation`."""
+"""Seconds from the commit to the close, on a busy test machine; `benchmarks.revocation` measures the promised 1 s."""
 
 DEEDS: dict[str, Callable[[Any], object]] = {
     "the user is deleted": lambda t: t.client_user.delete(),

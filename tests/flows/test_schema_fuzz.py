@@ -1,4 +1,4 @@
-"""schemathesis against the OpenAPI schema, in process: whatever is sent, no answer is a fault of the server's or unknown to the schema."""
+"""schemathesis against the OpenAPI schema, in process: no answer is a server's fault or unknown to the schema."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ async def test_a_stalled_reader_holds_up_nobody_and_loses_nothing(tenant, server
                     server,
                     users[n % 3],
                     f"/ws/engagement?batch={n % 2}",
-                    # Compressed: what fills one socket's buffers is little for the others, and for this test's own time.
+                    # Compressed: what fills one socket's buffers is little for the others.
                     subprotocols=["compliance.v1+deflate"] if n % 20 else None,
                 )
             )

@@ -1,0 +1,5 @@
+"""Tests of delivery."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.realtime.doors", "tests.sockets")

@@ -86,7 +86,7 @@ function Jump(): ReactNode {
   ];
   return (
     <>
-      <button type="button" className="jump" aria-label="Jump to a client" aria-keyshortcuts="Control+K" onClick={() => setIsOpen(true)}>
+      <button type="button" className="jump" aria-keyshortcuts="Control+K" onClick={() => setIsOpen(true)}>
         <svg className="icon" viewBox="0 0 20 20" aria-hidden="true">
           <circle cx="9" cy="9" r="5.2" />
           <path d="M13 13l4 4" />
@@ -133,8 +133,9 @@ function Account(): ReactNode {
         menu.current.querySelector("summary")?.focus();
       }}
     >
-      <summary aria-label={`Account of ${me.username}`}>
+      <summary>
         <Avatar name={me.name} />
+        <span className="visually-hidden">Account of {me.username}</span>
       </summary>
       <div className="menu-panel">
         <p className="menu-who">

@@ -20,7 +20,8 @@ export function Status(): ReactNode {
   const { mood, text, detail, canRetry } = describe(standing, freshAt, now);
   return (
     <div className="status" data-state={mood}>
-      <Link className="status-link" to={connectionPath} aria-label={`Connection: ${text}`}>
+      <Link className="status-link" to={connectionPath}>
+        <span className="visually-hidden">Connection: </span>
         <span className="status-dot" aria-hidden="true" />
         <span className="status-text">{text}</span>
         <span className="status-detail">{detail}</span>
