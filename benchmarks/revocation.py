@@ -54,6 +54,7 @@ class Socket(threading.Thread):
     def __init__(self, stack: ExitStack, url: str, token: str) -> None:
         super().__init__(daemon=True)
         self.end: End | None = None
+        self.why = ""
         self.raw: ClientConnection = stack.enter_context(
             connect(
                 url,
@@ -74,6 +75,7 @@ class Socket(threading.Thread):
                     last = time.monotonic()
         except ConnectionClosed as closed:
             self.end = End(last, time.monotonic(), closed.rcvd.code if closed.rcvd else None)
+            self.why = repr(closed.__cause__ or closed)
 
 
 def measure(users: int, crowd: int, rate: float, ws_url: str) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def measure(users: int, crowd: int, rate: float, ws_url: str) -> dict[str, Any]:
             time.sleep(0.3)
             committed = _committed(lambda one=one: deactivate(one))  # type: ignore[misc]
             singles.extend((committed, end) for end in _ends(sockets))
-        tokens = [user(f"crowd {number}")[1] for number in range(max(1, crowd // 40))]
+        tokens = [user(f"crowd {number}")[1] for number in range(crowd // 40 + 1)]
         url = f"{ws_url}/ws/client/{client.pk}/engagement"
         sockets = [Socket(stack, url, tokens[number % len(tokens)]) for number in range(crowd)]
         time.sleep(0.5)
@@ -150,7 +152,7 @@ def _ends(sockets: list[Socket]) -> list[End]:
         if socket.end is None:
             raise RuntimeError(f"A revoked socket is still open after {WAIT_SECONDS:g} s.")
         if socket.end.code != REVOKED:
-            raise RuntimeError(f"A revoked socket was closed with {socket.end.code}, not {REVOKED}.")
+            raise RuntimeError(f"A revoked socket was closed with {socket.end.code}, not {REVOKED}: {socket.why}")
         ends.append(socket.end)
     return ends
 

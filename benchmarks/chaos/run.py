@@ -41,7 +41,8 @@ class Outcome:
     quiet_replays: list[judge.Replayed]
     """Those that no fault came between: none was on while they ran, nor had ended just before."""
     busiest_second: float | None
-    """During drains: the largest share of all clients that were handed over within one second."""
+    """During drains: the largest share of all clients that came back elsewhere within one second; None where there is no
+    elsewhere."""
     level: bool
     seconds: float
     crashed: list[str] = field(default_factory=list)
@@ -210,7 +211,9 @@ class Run:
             failed_attempts=failed,
             replays=replays,
             quiet_replays=[replay for replay in replays if not _disturbed(replay, broken)],
-            busiest_second=_busiest_second(report, broken, len(self.plan.watchers)),
+            busiest_second=_busiest_second(report, broken, len(self.plan.watchers))
+            if self.plan.processes > 1
+            else None,
             level=report.level,
             seconds=seconds,
             crashed=crashed,

@@ -62,7 +62,7 @@ def _traffic(stage: Stage, say: Say) -> list[Any]:
     from realtime.hub.pages import to_event
     from realtime.models import Event
 
-    start = reading.log_position()
+    start = reading.origin().position
     os.environ.setdefault("DEMO_PASSWORD", "demo-only")
     known = set(Client.objects.values_list("pk", flat=True))
     call_command("seed_demo", "--days", "10", stdout=io.StringIO(), stderr=io.StringIO())
@@ -70,7 +70,7 @@ def _traffic(stage: Stage, say: Say) -> list[Any]:
     seconds = stage.pick(20, 8)
     say(f"simulating the demo's traffic for {seconds} s")
     publisher.flush(30)
-    start = reading.log_position()
+    start = reading.origin().position
     call_command(
         "simulate",
         "--rate",

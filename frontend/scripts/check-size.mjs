@@ -1,5 +1,7 @@
-/** The client's core, bundled and minified as an application would, must stay within its budget. */
+/** The client's core, bundled and minified as an application would, and the SPA as it was built must stay within their budgets. */
 
+import { readFileSync } from "node:fs";
+import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
@@ -33,4 +35,20 @@ for (const { what, entry, kilobytes } of BUDGETS) {
         `${what}: ${(bytes / 1024).toFixed(2)} KB gzipped of ${kilobytes} (${code.length} bytes minified)${isTooMuch ? " — too much" : ""}`,
     );
 }
+
+/** What a browser loads before the SPA shows anything: its script with all that this imports, and every style sheet of its document. */
+const SPA_KILOBYTES = 150;
+const gzipped = (path) => gzipSync(readFileSync(`${root}/${path}`), { level: 9 }).length;
+const built = "../realtime/static/realtime";
+const withImports = (path, seen = new Set()) => {
+    if (seen.has(path)) return seen;
+    seen.add(path);
+    const code = readFileSync(`${root}/${path}`, "utf8");
+    for (const [, imported] of code.matchAll(/(?:from|import)\s*["'](\.[^"']+\.js)["']/g)) withImports(posix.join(posix.dirname(path), imported), seen);
+    return seen;
+};
+const styles = ["../engagement/static/engagement/tokens.css", "../engagement/static/engagement/portal.css", `${built}/app.css`];
+const spa = [...withImports(`${built}/app.js`), ...styles].reduce((sum, path) => sum + gzipped(path), 0);
+isOver ||= spa > SPA_KILOBYTES * 1024;
+console.log(`SPA, first load: ${(spa / 1024).toFixed(1)} KB gzipped of ${SPA_KILOBYTES}${spa > SPA_KILOBYTES * 1024 ? " — too much" : ""}`);
 process.exit(isOver ? 1 : 0);

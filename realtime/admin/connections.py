@@ -19,7 +19,6 @@ from realtime import control
 from realtime.admin.base import ClientFilter, ReadOnlyAdmin, client_names, may
 from realtime.admin.overview import overview, overview_data
 from realtime.admin.testing import send_test_event
-from realtime.events import announcing
 from realtime.models import Asked, LiveConnection, ServerProcess
 from realtime.stats import visible_connections
 
@@ -124,7 +123,7 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
     @staticmethod
     def _ask_for_figures(rows: list[LiveConnection]) -> None:
         shown = LiveConnection.objects.filter(pk__in=[row.pk for row in rows if row.closed_at is None])
-        if not control.report(shown) or not announcing.is_shared():
+        if not control.report(shown):
             return
         deadline = time.monotonic() + REPORT_SECONDS
         while shown.filter(asked=Asked.REPORT).exists() and time.monotonic() < deadline:

@@ -55,13 +55,19 @@ def is_shared() -> bool:
 
 
 def messages(events: Iterable[Event]) -> list[tuple[str, dict[str, Any]]]:
-    """Return `(group, message)` for all audiences of `events`."""
+    """Return `(group, message)` for all audiences of `events`.
+
+    A stream's message says which change of access came before it (`access`, a position in the log): a hub that has not
+    heard of that one yet must not deliver what came after.
+    """
     by_group: dict[str, list[Announced]] = {}
-    control: list[str] = []
+    control: list[Event] = []
+    access = 0
     for event in events:
         if event.type == rendering.ACCESS:
-            control.append(event.data)
+            control.append(event)
             continue
+        access = event.after_access
         parts = (event.type, str(event.client_id), event.severity, event.occurred_at.isoformat(), event.data)
         if event.client_seq is not None:
             group = by_group.setdefault(groups.client(str(event.client_id)), [])
@@ -70,10 +76,13 @@ def messages(events: Iterable[Event]) -> list[tuple[str, dict[str, Any]]]:
             group = by_group.setdefault(groups.msp(str(event.msp_id)), [])
             group.append((event.msp_seq, event.position, *parts))
     sends: list[tuple[str, dict[str, Any]]] = [
-        (name, {"type": "stream.events", "stream": name, "events": announced})
+        (name, {"type": "stream.events", "stream": name, "events": announced, "access": access})
         for name, announced in by_group.items()
     ]
-    sends.extend((groups.CONTROL, {"type": "control.access", "data": data}) for data in control)
+    sends.extend(
+        (groups.CONTROL, {"type": "control.access", "data": event.data, "position": event.position})
+        for event in control
+    )
     return sends
 
 

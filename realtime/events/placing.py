@@ -43,7 +43,9 @@ def place(limit: int, using: str) -> tuple[list[Event], bool]:
             return [], False
         events = _placed(log, rendering.render(rendering.fold(rows)), using)
         Outbox.objects.using(using).filter(pk__in=[row.pk for row in rows]).delete()
-        Log.objects.using(using).filter(pk=log.pk).update(position=log.position)
+        Log.objects.using(using).filter(pk=log.pk).update(
+            position=log.position, access_position=log.access_position
+        )
     return events, more
 
 
@@ -93,6 +95,9 @@ def _placed(log: Log, rendered: Sequence[rendering.Rendered], using: str) -> lis
             occurred_at=draft.occurred_at,
             data=draft.data,
         )
+        if draft.type == rendering.ACCESS:
+            log.access_position = log.position
+        event.after_access = log.access_position
         if draft.client_id:
             name = groups.client(draft.client_id)
             heads[name] = event.client_seq = heads[name] + 1

@@ -61,6 +61,7 @@ class Swept:
     position: int
     heads: dict[str, int]
     access: list[str]
+    access_position: int
 
 
 def epoch() -> str:
@@ -68,9 +69,10 @@ def epoch() -> str:
     return str(Log.current().epoch)
 
 
-def log_position() -> int:
-    """Return the position of the last event in the log."""
-    return Log.current().position
+def origin() -> Swept:
+    """Return where a look through the log begins: at its end."""
+    log = Log.current()
+    return Swept(str(log.epoch), log.position, {}, [], log.access_position)
 
 
 def head(stream: str) -> int:
@@ -130,7 +132,7 @@ def sweep(after: int) -> Swept:
     """
     log = Log.current()
     if log.position <= after:
-        return Swept(str(log.epoch), log.position, {}, [])
+        return Swept(str(log.epoch), log.position, {}, [], log.access_position)
     new = Event.objects.filter(position__gt=after, position__lte=log.position).order_by()
     rows = new.values_list("client_id", "msp_id").annotate(Max("client_seq"), Max("msp_seq"))
     found: dict[str, int] = {}
@@ -147,4 +149,4 @@ def sweep(after: int) -> Swept:
         if control
         else []
     )
-    return Swept(str(log.epoch), log.position, found, list(access))
+    return Swept(str(log.epoch), log.position, found, list(access), log.access_position)

@@ -67,6 +67,7 @@ class Hub:
         self.presence = PresenceWatch(self)
         self.draining = False
         self._swept = 0
+        self._access = 0
         self._sweep_failed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starting: asyncio.Task[None] | None = None
@@ -86,7 +87,8 @@ class Hub:
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
-        self._swept, self.streams.epoch = await threads.run("hub", _origin)
+        origin = await threads.run("hub", reading.origin)
+        self._swept, self._access, self.streams.epoch = origin.position, origin.access_position, origin.epoch
         self.ledger.epoch = self.epoch
         announcing.attach(asyncio.get_running_loop())
         for work in (
@@ -204,8 +206,14 @@ class Hub:
 
     def _heard(self, message: dict[str, Any]) -> None:
         if message["type"] == "stream.events":
-            self.streams.take(message["stream"], message["events"])
+            if message.get("access", 0) > self._access:
+                # Another process placed a change of access before this, and its announcement is slower, or lost. The
+                # sweep reads both from the rows, access first.
+                self.listener.sweep_now.set()
+            else:
+                self.streams.take(message["stream"], message["events"])
         elif message["type"] == "control.access":
+            self._access = max(self._access, message["position"])
             self._access_changed(message["data"])
         elif message["type"] == "control.drain":
             self.drain_asked(message["process"])
@@ -220,8 +228,8 @@ class Hub:
             settings = conf.current()
             pause = settings.sweep_shared if self.listener.hears_all else settings.sweep_local
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.listener.began_anew.wait(), pause)
-            self.listener.began_anew.clear()
+                await asyncio.wait_for(self.listener.sweep_now.wait(), pause)
+            self.listener.sweep_now.clear()
             try:
                 await self.sweep()
                 self._sweep_failed = False
@@ -243,11 +251,12 @@ class Hub:
         swept = await threads.run("hub", reading.sweep, self._swept)
         if swept.epoch != self.epoch or swept.position < self._swept:
             log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
-            self._swept, self.ledger.epoch = swept.position, swept.epoch
+            self._swept, self._access, self.ledger.epoch = swept.position, swept.access_position, swept.epoch
             await self.streams.begin_anew(swept.epoch)
             return
         for data in swept.access:  # first: see `Watch.access_changed`
             self._access_changed(data)
+        self._access = max(self._access, swept.access_position)
         level = await self.streams.level(swept.heads)
         if level:
             self._swept = swept.position
@@ -270,10 +279,6 @@ class Hub:
             for encoding in Encoding:
                 metrics.sending(encoding).settle()
             await self.watch.tick()
-
-
-def _origin() -> tuple[int, str]:
-    return reading.log_position(), reading.epoch()
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()

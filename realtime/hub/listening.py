@@ -24,8 +24,8 @@ class Listener:
     """
 
     def __init__(self, wanted: Callable[[], set[str]], heard: Callable[[dict[str, Any]], None]) -> None:
-        self.began_anew = asyncio.Event()
-        """Set when the channel was made (again): what was announced before it was not heard."""
+        self.sweep_now = asyncio.Event()
+        """Set when something may have gone by unheard: the channel was made (again), or a message tells of another."""
         self._wanted = wanted
         self._heard = heard
         self._channel: str | None = None
@@ -44,7 +44,7 @@ class Listener:
             try:
                 self._channel = await layer.new_channel()
                 await self.join_missing()
-                self.began_anew.set()
+                self.sweep_now.set()
                 while True:
                     self._heard(await layer.receive(self._channel))
             except Exception as error:

@@ -62,6 +62,9 @@ class Event(models.Model):
     occurred_at = models.DateTimeField()
     data = models.TextField(help_text="JSON, as it goes out")
 
+    after_access: int = 0
+    """The log's `access_position` when this event was placed; told with it, and not kept."""
+
     class Meta:
         ordering = ("-position",)
         constraints: ClassVar = [
@@ -98,6 +101,9 @@ class Log(models.Model):
         default=uuid.uuid4, help_text="Changed when positions lose their meaning: a restored backup"
     )
     position = models.BigIntegerField(default=0)
+    access_position = models.BigIntegerField(
+        default=0, help_text="Of the last event that changed who may see what"
+    )
 
     class Meta:
         verbose_name = "event log"

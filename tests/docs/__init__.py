@@ -1,0 +1,5 @@
+"""Tests of the documents."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.sockets")

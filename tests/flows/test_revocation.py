@@ -90,3 +90,19 @@ async def test_a_moved_client_leaves_all_its_watchers_of_the_old_msp_at_once(ten
     ends = await asyncio.gather(*(ended(socket) for socket in sockets))
     assert {code for code, _ in ends} == {4003}
     assert max(after for _, after in ends) < BOUND
+
+
+async def test_a_slow_line_still_hears_why_it_was_closed(tenant, server):
+    """Two seconds until a phone reads again: the close frame must be there, not a connection reset."""
+    async with tenant.socket(server, tenant.client_user) as socket:
+        socket.raw.transport.pause_reading()
+
+        def deactivate() -> None:
+            tenant.client_user.is_active = False
+            tenant.client_user.save()
+
+        await sync_to_async(deactivate)()
+        await asyncio.sleep(2.5)
+        socket.raw.transport.resume_reading()
+        code, _ = await socket.closed()
+        assert code == 4003

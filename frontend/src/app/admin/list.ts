@@ -64,8 +64,12 @@ function showAll(bar: Bar, page: Document, added: readonly string[]): void {
   }
   const checked = new Set([...form.querySelectorAll<HTMLInputElement>("input.action-select:checked")].map(({ value }) => value));
   form.replaceWith(document.importNode(newer, true));
-  for (const box of document.querySelectorAll<HTMLInputElement>("input.action-select")) box.checked = checked.has(box.value);
-  window.Actions?.(document.querySelectorAll<HTMLInputElement>("tr input.action-select"));
+  const boxes = document.querySelectorAll<HTMLInputElement>("tr input.action-select");
+  window.Actions?.(boxes);
+  for (const box of boxes) {
+    box.checked = checked.has(box.value);
+    if (box.checked) box.dispatchEvent(new Event("change", { bubbles: true })); // Django's script counts by events
+  }
   const rows = rowsOf(document);
   for (const id of added) {
     const row = rows.get(id);

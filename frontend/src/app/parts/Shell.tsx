@@ -39,7 +39,7 @@ function TopBar(): ReactNode {
   return (
     <header className="topbar">
       <div className="topbar-inner">
-        <Link className="brand" to={BASE}>
+        <Link className="brand" to={BASE} aria-label="Compliance portal">
           <img src={`${staticUrl}engagement/mark.svg`} alt="" width="22" height="22" />
           <span>Compliance portal</span>
         </Link>

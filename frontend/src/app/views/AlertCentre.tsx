@@ -51,7 +51,7 @@ export function AlertCentre(): ReactNode {
         <Filters filter={filter} onChange={go} />
       </header>
       {data ? (
-        <Work centre={data} chosen={chosen} filter={filter} clear={() => go({ ...filterOf(new URLSearchParams()), status: "any" })} />
+        <Work key={live.queryKey.join(" ")} centre={data} chosen={chosen} filter={filter} clear={() => go({ ...filterOf(new URLSearchParams()), status: "any" })} />
       ) : error ? (
         <Failure error={error} retry={() => void refetch()} />
       ) : (
@@ -185,8 +185,9 @@ const STEPS: Record<string, number> = {
 /** The alert that was chosen, be it among those found or not; the one in its place once it left the list; the first if none was. */
 function useSelected(alerts: readonly Alert[], chosen: string | null): Alert | null {
   const [place, setPlace] = useState<{ id: string | null; at: number }>({ id: null, at: 0 });
-  const at = chosen === null ? -1 : alerts.findIndex(({ id }) => id === chosen);
-  if (at >= 0 && (place.id !== chosen || place.at !== at)) setPlace({ id: chosen, at });
+  const wanted = chosen ?? place.id ?? alerts[0]?.id; // the first one stays selected when others come above it
+  const at = alerts.findIndex(({ id }) => id === wanted);
+  if (at >= 0 && wanted !== undefined && (place.id !== wanted || place.at !== at)) setPlace({ id: wanted, at });
   const isElsewhere = chosen !== null && at < 0 && place.id !== chosen;
   const { data } = useQuery({ queryKey: ["alert", chosen], queryFn: () => oneAlert(chosen!), enabled: isElsewhere, retry: false });
   if (isElsewhere) return data ?? null;
