@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,31 @@ def cpu_seconds(pid: int) -> float:
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / _TICKS
+
+
+class Others:
+    """How much of the machine other people's processes took since this was made."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic(), _busy_seconds(), _own_seconds()
+
+    def percent(self) -> float:
+        """Return their processor time in percent of all cores'."""
+        at, busy, own = self._since
+        theirs = (_busy_seconds() - busy) - (_own_seconds() - own)
+        return max(0.0, theirs / (time.monotonic() - at) / (os.cpu_count() or 1) * 100)
+
+
+def _busy_seconds() -> float:
+    """Return the processor time of the whole machine that was not idle (proc(5): 4th and 5th are idle and waiting)."""
+    values = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(values) - values[3] - values[4]) / _TICKS
+
+
+def _own_seconds() -> float:
+    """Return the processor time of this process and its descendants, those that ended included."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return cpu_seconds(os.getpid()) + ended.ru_utime + ended.ru_stime
 
 
 def rss_bytes(pid: int) -> int:

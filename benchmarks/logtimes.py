@@ -33,7 +33,7 @@ SELECT i + 1, 'alert',
        ('00000000-0000-4000-8000-' || lpad(to_hex(i % {CLIENTS}), 12, '0'))::uuid, i / {CLIENTS} + 1,
        ('00000000-0000-4000-9000-' || lpad(to_hex(i % {MSPS}), 12, '0'))::uuid, i / {MSPS} + 1,
        'high', now() - interval '1 ms' * ({{until}} - i),
-       '{{{{"severity":"high","details":"Prompt with customer records to an unsanctioned service","app":"ChatGPT","n":' || i || '}}}}'
+       '{{{{"severity":"high","details":"Prompt with customer records","app":"ChatGPT","n":' || i || '}}}}'
 FROM generate_series({{after}}, {{until}} - 1) AS i
 """
 

@@ -63,11 +63,6 @@ def describe() -> dict[str, str | int | float]:
     }
 
 
-def load_average() -> float:
-    """Return the load of the last minute."""
-    return os.getloadavg()[0]
-
-
 def versions(stage: Stage) -> dict[str, dict[str, str]]:
     """Return what ran, by where it came from."""
     with psycopg.connect(stage.postgres.url) as connection:

@@ -1,4 +1,4 @@
-"""Draws a result file: `python -m benchmarks.plot RESULT.json PLOT.svg`, in benchmarks/.venv. Draws what the run measured."""
+"""Draws what a run measured: `python -m benchmarks.plot RESULT.json PLOT.svg`, in benchmarks/.venv."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ class Outcome:
     figures: dict[str, Any] = field(default_factory=dict)
     failed: str | None = None
     seconds: float = 0.0
-    load_before: float = 0.0
+    others_percent: float = 0.0
+    """Processor time that others took meanwhile, in percent of all cores'."""
 
 
 @dataclass(slots=True)
@@ -83,20 +84,20 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def markdown(run: Run, plot: str | None) -> str:
     """Return the run as a page: targets and ratios first."""
-    loads = [outcome.load_before for outcome in run.outcomes.values()]
+    others = [outcome.others_percent for outcome in run.outcomes.values()]
+    seconds = sum(outcome.seconds for outcome in run.outcomes.values())
+    average = sum(outcome.others_percent * outcome.seconds for outcome in run.outcomes.values()) / seconds
+    machine = run.machine
+    where = (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}"
+    )
+    shared = f"{average:.0f} % of its processor time meanwhile (by measure {min(others):.0f} to {max(others):.0f} %)"
     lines = [
         f"# Benchmarks of {run.started[:10]}",
         "",
-        f"`{run.command}`, started {run.started}. {run.machine['processor']}, {run.machine['cores']} cores, "
-        f"{run.machine['memory_gb']} GB, {run.machine['system']}. Load of the machine before a measure "
-        f"(of the last minute; our own included): {min(loads):.1f} to {max(loads):.1f}.",
+        f"`{run.command}`, started {run.started}. {where}. Other people's processes took {shared}.",
         "",
-        *(
-            f"{where.capitalize()}: "
-            + ", ".join(f"{name} {version}" for name, version in found.items())
-            + ".  "
-            for where, found in run.versions.items()
-        ),
+        *(_listed(where, found) for where, found in run.versions.items()),
         "",
     ]
     targets = [target for outcome in run.outcomes.values() for target in outcome.targets]
@@ -115,6 +116,10 @@ def markdown(run: Run, plot: str | None) -> str:
         for table in outcome.tables:
             lines += [f"## {table.title}", "", *_table(table), *(f"{note}  " for note in table.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _listed(where: str, found: dict[str, str]) -> str:
+    return f"{where.capitalize()}: {', '.join(f'{name} {version}' for name, version in found.items())}.  "
 
 
 def _table(table: Table) -> list[str]:

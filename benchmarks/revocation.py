@@ -152,7 +152,9 @@ def _ends(sockets: list[Socket]) -> list[End]:
         if socket.end is None:
             raise RuntimeError(f"A revoked socket is still open after {WAIT_SECONDS:g} s.")
         if socket.end.code != REVOKED:
-            raise RuntimeError(f"A revoked socket was closed with {socket.end.code}, not {REVOKED}: {socket.why}")
+            raise RuntimeError(
+                f"A revoked socket was closed with {socket.end.code}, not {REVOKED}: {socket.why}"
+            )
         ends.append(socket.end)
     return ends
 

@@ -10,6 +10,10 @@ from django.dispatch import Signal
 rows_changed = Signal()
 """Sent with `sender` (the model), `rows` (saved instances, each with its `previous` values) and `using`."""
 
+interactions_imported = Signal()
+"""Many interactions came in at once, without instances. Sent inside their transaction with `client_id`, `using` and
+`sums`: by subject (`application` or `agent`, and its id) how many uses there were, and how many of them flagged."""
+
 access_changed = Signal()
 """Who may see what has changed. Sent inside the transaction of the change, with `using` and one or more of
 `user_ids` (users whose role, tenant, password or activity changed), `client_ids` (clients that changed MSP, or

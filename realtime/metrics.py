@@ -119,11 +119,11 @@ class Sending:
         self._waits: list[float] = []
 
     def count(self, events: int, size: int, heard_at: float | None) -> None:
-        """Count one frame of `events` events and `size` bytes; of every 16th, how long the hub had it."""
+        """Count one frame of `events` events and `size` bytes; of the first in 16, how long the hub had it."""
         self._events += events
         self._size += size
         self.frames += 1
-        if heard_at is not None and not self.frames & 15:
+        if heard_at is not None and self.frames & 15 == 1:
             self._waits.append(time.monotonic() - heard_at)
 
     def settle(self) -> None:

@@ -13,7 +13,7 @@ from django.contrib.auth.signals import user_logged_out, user_login_failed
 from django.db.models.signals import post_delete, post_save
 
 from engagement.models import Alert, Engagement, Interaction, TrackedModel
-from engagement.signals import access_changed, rows_changed
+from engagement.signals import access_changed, interactions_imported, rows_changed
 from realtime import metrics
 from realtime.auth.identity import fingerprint
 from realtime.events.recording import Fact, record
@@ -53,6 +53,7 @@ def connect() -> None:
         post_save.connect(_saved, sender=model, dispatch_uid=f"realtime.saved.{model.__name__}")
         post_delete.connect(_deleted, sender=model, dispatch_uid=f"realtime.deleted.{model.__name__}")
         rows_changed.connect(_rows_changed, sender=model, dispatch_uid=f"realtime.rows.{model.__name__}")
+    interactions_imported.connect(_imported, dispatch_uid="realtime.imported")
     access_changed.connect(_access_changed, dispatch_uid="realtime.access")
     user_logged_out.connect(_logged_out, dispatch_uid="realtime.logged_out")
     user_login_failed.connect(_login_failed, dispatch_uid="realtime.login_failed")
@@ -83,6 +84,17 @@ def _rows_changed(sender: type[TrackedModel], rows: list[TrackedModel], using: s
         row.settle()
         facts.extend(_FACTS[sender](row, "updated" if row.previous else "created"))
     record(_summed(facts), using)
+
+
+def _imported(
+    sender: object, client_id: UUID, sums: dict[tuple[str, UUID], tuple[int, int]], using: str, **_: Any
+) -> None:
+    prefix = {"application": "app", "agent": "agent"}
+    facts = [
+        Fact(Kind.INTERACTION, client_id, {"count": count, "flagged": flagged}, key=f"{prefix[kind]}:{key}")
+        for (kind, key), (count, flagged) in sums.items()
+    ]
+    record(facts, using)
 
 
 def _summed(facts: list[Fact]) -> list[Fact]:

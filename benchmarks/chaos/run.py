@@ -41,8 +41,8 @@ class Outcome:
     quiet_replays: list[judge.Replayed]
     """Those that no fault came between: none was on while they ran, nor had ended just before."""
     busiest_second: float | None
-    """During drains: the largest share of all clients that came back elsewhere within one second; None where there is no
-    elsewhere."""
+    """During drains: the largest share of all clients that came back within one second; None where there is
+    nowhere else to go."""
     level: bool
     seconds: float
     crashed: list[str] = field(default_factory=list)

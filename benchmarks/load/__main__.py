@@ -150,7 +150,9 @@ class Client:
         if order.get("fresh", True):
             self._reset(timing=True)
         started = time.perf_counter()
-        while self.tally.delivered < order["expected"] and time.perf_counter() - started < order["seconds"]:
+        while time.perf_counter() - started < order["seconds"]:
+            if self.tally.delivered >= order["expected"]:
+                break
             await asyncio.sleep(0.002)
         return {
             "delivered": self.tally.delivered,

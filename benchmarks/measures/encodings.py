@@ -46,10 +46,10 @@ def run(stage: Stage, say: Say) -> Outcome:
     table.rows.append(row | {"share": row["all"] / base * 100})
     say(f"{row['title']}: {show(row['all'])} bytes, {show(row['all'] / base * 100)} %")
     table.notes.append(
-        f"{len(events):,} events of the demo's clients, {', '.join(f'{count:,} {name}' for name, count in _counts(events))}. "
-        f"Batches are of {BATCH} events of one stream, in order; their bytes are shared out evenly. The delta is what an "
-        "engagement_update would be if a row carried only the fields that differ from its last one: not built, since "
-        "updates carry only the rows that changed already, and compressing batches gains more."
+        f"Events of the demo's clients: {', '.join(f'{count:,} {name}' for name, count in _counts(events))}. "
+        f"Batches are of {BATCH} events of one stream, in order. The delta is what an engagement_update would be "
+        "if a row carried only the fields that differ from its last one: not built, since updates "
+        "carry only the rows that changed already, and compressing batches gains more."
     )
     return Outcome([table], figures={"rows": table.rows})
 

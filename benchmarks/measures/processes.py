@@ -37,9 +37,9 @@ def run(stage: Stage, say: Say) -> Outcome:
             table.rows.append(row)
             say(f"{row['title']}: {show(row['per_second'])}/s, {show(row['cpu_us'])} µs of CPU a delivery")
     table.notes.append(
-        f"On {len(cores.ALL)} cores the load client and Redis need a good part of one, so two processes cannot deliver "
-        "twice as much here; what tells is the processor time a delivery costs: where it stays the same, a process on a "
-        "core of its own adds its whole rate."
+        f"On {len(cores.ALL)} cores the load client and Redis need a good part of one, so two processes cannot "
+        "deliver twice as much here; what tells is the processor time a delivery costs: where it stays "
+        "the same, a process on a core of its own adds its whole rate."
     )
     ratio = table.rows[1]["cpu_us"] / table.rows[0]["cpu_us"]
     target = Target(

@@ -83,7 +83,7 @@ def _size(stage: Stage, kind: Any, count: int) -> dict[str, Any]:
         time.sleep(SETTLE_SECONDS)
         cpu_idle = (cores.cpu_seconds(portal.pid) - used) / SETTLE_SECONDS * 100
         publisher = tenant.announcing(stage.redis.url)
-        at_rate = offered(stage, publisher, count, OFFERED)
+        at_rate = offered(stage, portal.pid, publisher, count, OFFERED)
         row = sustained(stage, portal.pid, publisher, count, max(4, min(400, EVENTS_AHEAD // count)))
         busy = cores.rss_bytes(portal.pid)
     return {

@@ -43,7 +43,7 @@ def run(stage: Stage, say: Say) -> Outcome:
         opened = stage.load.connect(portal.port, routes, at_once=100, ready="connection_id")
         publisher: dict[str, Any] = tenant.announcing(stage.redis.url, streams)
         row = sustained(stage, portal.pid, publisher, EACH, EVENTS_AHEAD)
-        row |= offered(stage, publisher, EACH, min(5000, 0.5 * row["per_second"]))
+        row |= offered(stage, portal.pid, publisher, EACH, min(5000, 0.5 * row["per_second"]))
     row |= {
         "title": f"{clients:,} clients × {EACH} connections",
         "events": row["per_second"] / EACH,

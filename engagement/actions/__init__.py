@@ -4,9 +4,9 @@
 
     from engagement import actions
 
-    actions.record_interactions(client, [actions.Use(application=chatgpt, count=5,
-    user_ref="ana@example.com")]) alert = actions.raise_alert(client, severity="high", details="Customer data
-    pasted", application=chatgpt) alert = actions.assign_alert(alert, ana, by=ana)
+    actions.record_interactions(client, [actions.Use(application=chatgpt, count=5, user_ref="ana@example.com")])
+    alert = actions.raise_alert(client, severity="high", details="Customer data pasted", application=chatgpt)
+    alert = actions.assign_alert(alert, ana, by=ana)
 
 Refusals are `engagement.errors.EngagementError`.
 """
@@ -19,6 +19,7 @@ from engagement.actions.alerts import (
     reopen_alert,
     resolve_alert,
 )
+from engagement.actions.imports import import_interactions
 from engagement.actions.interactions import Use, record_interactions
 from engagement.actions.rollups import roll_up
 
@@ -27,6 +28,7 @@ __all__ = [
     "acknowledge_alert",
     "assign_alert",
     "change_alert",
+    "import_interactions",
     "raise_alert",
     "record_interactions",
     "reopen_alert",

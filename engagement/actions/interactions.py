@@ -51,7 +51,8 @@ def record_interactions(client: Client, uses: Sequence[Use]) -> list[Interaction
         return Interaction.objects.bulk_create(interactions, batch_size=BATCH)
 
 
-def _interaction(client: Client, use: Use, now: datetime) -> Interaction:
+def check(client: Client, use: Use) -> None:
+    """Raise InvalidValue or WrongTenant where `use` cannot be recorded for `client`."""
     if (use.application is None) == (use.agent is None):
         raise InvalidValue("An interaction is with an application or with an agent: name one of them.")
     if not 1 <= use.count <= MAX_COUNT:
@@ -61,6 +62,10 @@ def _interaction(client: Client, use: Use, now: datetime) -> Interaction:
     for row in (use.application, use.agent, use.department):
         if row is not None and row.client_id != client.pk:
             raise WrongTenant(f"{row} belongs to another client than {client}: record it for its own client.")
+
+
+def _interaction(client: Client, use: Use, now: datetime) -> Interaction:
+    check(client, use)
     return Interaction(
         client=client,
         application=use.application,

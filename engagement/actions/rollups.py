@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import connections, models, router, transaction
@@ -24,6 +24,19 @@ KINDS = ("department_id", "application_id", "agent_id")
 
 COUNTED = ("interactions", "active_users", "flagged", "last_activity")
 """The columns that counting changes."""
+
+
+class Counted(Protocol):
+    """What counting reads of an interaction: a row of the model, or of an import. `KINDS` are read too."""
+
+    @property
+    def count(self) -> int: ...  # noqa: D102
+    @property
+    def flagged(self) -> bool: ...  # noqa: D102
+    @property
+    def occurred_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def user_ref(self) -> str: ...  # noqa: D102
 
 
 class Subject(NamedTuple):
@@ -43,7 +56,7 @@ class Tally:
     last_activity: datetime | None = None
     user_refs: set[str] = field(default_factory=set)
 
-    def count(self, interaction: Interaction) -> None:
+    def count(self, interaction: Counted) -> None:
         """Add one interaction."""
         self.interactions += interaction.count
         if interaction.flagged:
@@ -64,7 +77,7 @@ def bounds(day: date) -> tuple[datetime, datetime]:
     return start, start + timedelta(days=1)
 
 
-def add(client: Client, interactions: Iterable[Interaction]) -> None:
+def add(client: Client, interactions: Iterable[Counted]) -> None:
     """Count new `interactions` of `client` into their roll-ups, which stay locked until the transaction ends.
 
     Call it inside a transaction, and before the interactions are inserted.
@@ -109,7 +122,7 @@ def roll_up(client: Client, day: date) -> int:
     return len(wrong)
 
 
-def _tally(interactions: Iterable[Interaction]) -> dict[Subject, Tally]:
+def _tally(interactions: Iterable[Counted]) -> dict[Subject, Tally]:
     tallies: defaultdict[Subject, Tally] = defaultdict(Tally)
     for interaction in interactions:
         day = interaction.occurred_at.astimezone(UTC).date()

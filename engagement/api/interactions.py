@@ -246,7 +246,7 @@ class BulkInteractionsView(ClientView):
         if not isinstance(rows, list):  # an empty body reaches no parser
             raise ParseError("The body is empty: send a list of interactions.")
         uses = _uses(client, rows)
-        actions.record_interactions(client, uses)
+        actions.import_interactions(client, uses)
         return Response(
             {"recorded": len(uses), "interaction_count": sum(use.count for use in uses)},
             status.HTTP_201_CREATED,

@@ -42,7 +42,11 @@ def broadcast(rate: int, seconds: float) -> None:
             while sent < elapsed * rate:
                 application = applications[sent % len(applications)]
                 if sent % 10 == 0:
-                    data = {"severity": ("low", "medium", "high")[sent % 3], "details": f"Load {sent}", "app": application.name}
+                    data = {
+                        "severity": ("low", "medium", "high")[sent % 3],
+                        "details": f"Load {sent}",
+                        "app": application.name,
+                    }
                     send.broadcast_alert(client.pk, client.msp_id, data)
                 else:
                     stats = {"app_id": str(application.pk), "app": application.name, "interaction_count": 1}
@@ -74,7 +78,9 @@ def main() -> None:
             devtools.send("HeapProfiler.collectGarbage")
             return float(devtools.send("Runtime.getHeapUsage")["usedSize"]) / 2**20
 
-        load = multiprocessing.get_context("spawn").Process(target=broadcast, args=(int(rate), float(seconds) + 10))
+        load = multiprocessing.get_context("spawn").Process(
+            target=broadcast, args=(int(rate), float(seconds) + 10)
+        )
         load.start()
         page.wait_for_timeout(8000)
         before = heap()
@@ -88,9 +94,13 @@ def main() -> None:
         page.wait_for_timeout(2000)
         after = heap()
         total = sum(frames) / 1000
-        print(f"{path} {rate} events/s for {total:.0f} s: {len(frames) / total:.1f} frames/s, "
-              f"median {frames[len(frames) // 2]:.1f} ms, 99 % {frames[int(len(frames) * 0.99)]:.1f} ms, longest {frames[-1]:.0f} ms")
-        print(f"heap after collection: {before:.1f} MB at the start, {after:.1f} MB at the end; on the way {heaps}")
+        print(
+            f"{path} {rate} events/s for {total:.0f} s: {len(frames) / total:.1f} frames/s, "
+            f"median {frames[len(frames) // 2]:.1f} ms, 99 % {frames[int(len(frames) * 0.99)]:.1f} ms, longest {frames[-1]:.0f} ms"
+        )
+        print(
+            f"heap after collection: {before:.1f} MB at the start, {after:.1f} MB at the end; on the way {heaps}"
+        )
         browser.close()
 
 

@@ -51,8 +51,18 @@ for number in range(EVENTS):
     elif kind == 7:
         actions.resolve_alert(open_alerts[number % open_alerts.count()], me)
     else:
-        subject = {"agent": agents[number % len(agents)]} if kind == 3 else {"application": applications[number % len(applications)]}
-        use = actions.Use(department=department, count=number + 1, flagged=kind == 2, user_ref=f"recorded{number}", **subject)
+        subject = (
+            {"agent": agents[number % len(agents)]}
+            if kind == 3
+            else {"application": applications[number % len(applications)]}
+        )
+        use = actions.Use(
+            department=department,
+            count=number + 1,
+            flagged=kind == 2,
+            user_ref=f"recorded{number}",
+            **subject,
+        )
         actions.record_interactions(client, [use])
 publisher.flush(10)
 stream = f"client.{client.pk}"
@@ -63,4 +73,6 @@ while True:
     if len(events) >= EVENTS or time.monotonic() > deadline:
         break
     time.sleep(0.2)
-json.dump({"client": str(client.pk), "before": before, "events": events, "after": snapshot()}, sys.stdout, indent=1)
+json.dump(
+    {"client": str(client.pk), "before": before, "events": events, "after": snapshot()}, sys.stdout, indent=1
+)

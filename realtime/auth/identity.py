@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -95,7 +95,7 @@ def _by_token(raw: str) -> Identity:
     except InvalidToken:
         raise _bad_token(raw) from None
     try:
-        user = authentication.get_user(token)
+        user = cast("User", authentication.get_user(token))
     except (InvalidToken, ValidationError):  # ValidationError: the id it names is no UUID
         raise Refused(ErrorCode.INVALID_TOKEN, "The token names no user: sign in again.") from None
     except AuthenticationFailed as error:
@@ -104,7 +104,7 @@ def _by_token(raw: str) -> Identity:
                 ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator."
             ) from None
         raise Refused(ErrorCode.INVALID_TOKEN, "The token holds no more: sign in again.") from None
-    return _of(_user(user.pk), datetime.fromtimestamp(token["exp"], UTC))
+    return _of(user, datetime.fromtimestamp(token["exp"], UTC))
 
 
 def _bad_token(raw: str) -> Refused:

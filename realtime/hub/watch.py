@@ -5,9 +5,12 @@ Whether their access still holds, their tokens' end, and who cannot keep up.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.db import Error
@@ -27,6 +30,32 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+class Answers:
+    """What the database says to one change of access: each question is asked once, however many connections need it."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Hashable, asyncio.Future[Any]] = {}
+
+    async def identity(self, identity: Identity) -> Identity:
+        """Return `identities.recheck(identity)`. Raise Refused."""
+        key = (identity.user_id, identity.password_mark, identity.session_key)
+        now: Identity = await self._ask(key, identities.recheck, identity)
+        return replace(identity, scope=now.scope)
+
+    async def may_follow(self, identity: Identity, stream: str) -> bool:
+        """Return whether this user may follow a stream now."""
+        kind, key = groups.parse(stream)
+        if kind == "msp":
+            return identity.scope.is_msp and identity.scope.msp_id == key
+        client = await self._ask((identity.user_id, key), identities.visible_client, identity.user_id, key)
+        return client is not None
+
+    async def _ask(self, key: Hashable, question: Callable[..., Any], *arguments: Any) -> Any:
+        if key not in self._asked:
+            self._asked[key] = asyncio.ensure_future(threads.run("authenticating", question, *arguments))
+        return await asyncio.shield(self._asked[key])
+
+
 class Watch:
     """The watch over one hub's connections."""
 
@@ -39,17 +68,18 @@ class Watch:
         From now on none of them is sent an event, until the answer is there: nothing committed after the change
         goes to somebody who lost access by it.
         """
+        answers = Answers()
         for connection in list(self._hub.roster.connections.values()):
             if connection.identity.session_mark in sessions:
                 # Not asked again: Django tells of a logout before it deletes the session.
                 self._revoke(connection, "You are signed out: sign in again.")
             elif self._touched(connection, users, clients):
                 connection.rechecks += 1
-                self._hub.spawn(self._recheck_and_go_on(connection))
+                self._hub.spawn(self._recheck_and_go_on(connection, answers))
 
-    async def _recheck_and_go_on(self, connection: Connection) -> None:
+    async def _recheck_and_go_on(self, connection: Connection, answers: Answers) -> None:
         try:
-            await self._recheck(connection)
+            await self._recheck(connection, answers)
         finally:
             connection.rechecks -= 1
             connection.wake()
@@ -62,10 +92,11 @@ class Watch:
             or any(groups.client(client) in connection.following for client in clients)
         )
 
-    async def _recheck(self, connection: Connection) -> None:
+    async def _recheck(self, connection: Connection, answers: Answers) -> None:
         try:
-            identity = await threads.run("authenticating", identities.recheck, connection.identity)
-            visible = await threads.run("authenticating", self._visible, identity, list(connection.following))
+            identity = await answers.identity(connection.identity)
+            streams = list(connection.following)
+            visible = {stream for stream in streams if await answers.may_follow(identity, stream)}
         except Refused as refusal:
             self._revoke(connection, refusal.message)
             return
@@ -80,7 +111,7 @@ class Watch:
         if not _same_tenant(connection.identity, identity):
             self._revoke(connection, "Your role or tenant changed: sign in again.")
             return
-        for stream in set(connection.following) - visible:
+        for stream in set(streams) - visible:
             if connection.route_client is not None and stream == groups.client(connection.route_client):
                 self._revoke(connection, "This client is not yours to see any more.")
                 return
@@ -88,19 +119,6 @@ class Watch:
             gone = outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[])
             self._hub.spawn(connection.send(gone))
         connection.identity = identity
-
-    @staticmethod
-    def _visible(identity: Identity, streams: list[str]) -> set[str]:
-        """Return which of `streams` this user may follow now."""
-        visible = set()
-        for stream in streams:
-            kind, key = groups.parse(stream)
-            if kind == "msp":
-                if identity.scope.is_msp and identity.scope.msp_id == key:
-                    visible.add(stream)
-            elif identities.visible_client(identity.user_id, key) is not None:
-                visible.add(stream)
-        return visible
 
     def _revoke(self, connection: Connection, message: str) -> None:
         metrics.revoked.inc()

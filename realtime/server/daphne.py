@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 FRAMES_KEPT = 512
 
+CLOSE_HANDSHAKE_SECONDS = 10
+"""How long a client may take to answer a close frame. After autobahn's one second a slow line lost the code."""
+
 REASON_BYTES = 123
 """Longest close reason (RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code)."""
 
@@ -151,7 +154,9 @@ class Server(DaphneServer):
         self.ws_factory.protocol = WebSocketProtocol
         # Say 1007 (no UTF-8) and 1009 (too big) in a close frame, instead of dropping TCP. The origin "null" is ours to
         # refuse, in words; left out here, autobahn would put its own HTTP 400 back.
-        self.ws_factory.setProtocolOptions(failByDrop=False, allowNullOrigin=True)
+        self.ws_factory.setProtocolOptions(
+            failByDrop=False, allowNullOrigin=True, closeHandshakeTimeout=CLOSE_HANDSHAKE_SECONDS
+        )
         asyncio.ensure_future(hubs.warm_up())  # noqa: RUF006 - the hub keeps its tasks itself
         if self.signal_handlers:
             signal.signal(signal.SIGINT, self._interrupt)

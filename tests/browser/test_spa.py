@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from engagement import actions, figures
 from engagement.models import Alert, Client, User
+from realtime.models import Event, Log
 from tests.browser.conftest import shoot
 from tests.factories import (
     AgentFactory,
@@ -58,7 +59,8 @@ def use(tenant: Tenant, count: int, who: str = "ana") -> None:
     application = tenant.client.applications.get(name="ChatGPT")
     department = tenant.client.departments.get(name="Finance")
     actions.record_interactions(
-        tenant.client, [actions.Use(application=application, department=department, count=count, user_ref=who)]
+        tenant.client,
+        [actions.Use(application=application, department=department, count=count, user_ref=who)],
     )
 
 
@@ -183,8 +185,6 @@ def test_a_killed_server_leaves_no_hole_and_no_double(mine, portal_server, sign_
 
 def test_another_life_of_the_log_is_fetched_anew(mine, portal_server, sign_in, errors):
     """After a restore of the database the positions mean nothing: a resync, and the numbers are right."""
-    from realtime.models import Event, Log
-
     server = portal_server()
     page = live(sign_in(server, mine.client_user, "/app/"))
     use(mine, 5)
@@ -268,7 +268,8 @@ def test_a_storm_is_one_toast_and_the_list_stays_where_it_is(mine, portal_server
     page = live(sign_in(portal_server(), mine.msp_user, "/app/alerts/"))
     page.locator(".virtual").evaluate("box => box.scrollTo(0, 680)")
     page.wait_for_timeout(200)
-    in_sight = "box => document.elementFromPoint(200, box.getBoundingClientRect().top + 20).closest('[data-alert]').dataset.alert"
+    in_sight = """box => document.elementFromPoint(200, box.getBoundingClientRect().top + 20)
+        .closest("[data-alert]").dataset.alert"""
     before = page.locator(".virtual").evaluate(in_sight)
     Alert.objects.bulk_create(
         [Alert(client=mine.client, severity="high", details=f"Storm {index}") for index in range(120)]

@@ -18,11 +18,11 @@ from django.core.management import call_command, get_commands
 
 from engagement.models import Client
 from realtime.conf import RealtimeSettings
-from realtime.events import placing
 from realtime.models import Event
 from realtime.protocol.errors import ErrorCode
 from tests.conftest import StartPortal, database_url_of_tests
 from tests.factories import two_tenants
+from tests.operations.test_metrics import place
 from tests.sockets import Socket, token_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,7 +195,7 @@ def test_the_program_of_the_quick_start_runs(demo):
 @pytest.mark.parametrize("page", ["quickstart.md", "embedding.md"])
 def test_the_broadcasts_of_the_pages_are_events(page):
     client: Client = two_tenants()[0].client
-    placing.place(1000, "default")
+    place()
     before = Event.objects.count()
     found = [
         block
@@ -205,7 +205,7 @@ def test_the_broadcasts_of_the_pages_are_events(page):
     assert found
     for block in found:
         exec(compile(block.body, page, "exec"), {"client_id": client.pk, "msp_id": client.msp_id})
-    placing.place(1000, "default")
+    place()
     assert Event.objects.count() == before + len(found)
 
 

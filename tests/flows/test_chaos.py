@@ -28,19 +28,10 @@ def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_nothing_is_lost_while_servers_are_killed_and_restarted(request, tmp_path):
     backend = request.config.option.backend
     figures = tmp_path / "chaos.json"
-    ended = chaos(
-        *("--backend", backend, "--faults", FAULTS[backend], "--json", str(figures)),
-        *(
-            "--clients",
-            "30",
-            "--seconds",
-            "14",
-            "--processes",
-            "1" if backend == "sqlite" else "2",
-            "--seed",
-            "7",
-        ),
-    )
+    processes = 1 if backend == "sqlite" else 2
+    options = f"--backend {backend} --faults {FAULTS[backend]} --processes {processes} --json {figures}"
+    options += " --clients 30 --seconds 14 --rate 20 --seed 7"
+    ended = chaos(*options.split())
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads(figures.read_text())
     assert found["deliveries"] > 500

@@ -97,8 +97,8 @@ async def save(tenant: Any, count: int = 1) -> None:
     await sync_to_async(work)()
 
 
-async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+async def settled(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
 

@@ -15,7 +15,7 @@ from tests.flows.test_repairs import ONLY_WHEN_ASKED, follow, running_hub, save,
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SOCKETS = 500
-REAL_SOCKETS = 300
+REAL_SOCKETS = 150
 EVENTS = 120
 PAGE = 20
 
@@ -38,7 +38,9 @@ async def test_one_query_for_each_page_however_many_resume(tenant, settings, mon
         await asyncio.gather(
             *(requests.resume(connection, {stream: 0}, None, None) for connection, _ in followers)
         )
-        await settled(lambda: all(connection.positions()[stream] == EVENTS for connection, _ in followers))
+        await settled(
+            lambda: all(connection.positions()[stream] == EVENTS for connection, _ in followers), 30
+        )
         assert pages_read() - before == EVENTS / PAGE
         assert len(decisions) == 1
         for _, wire in followers:
@@ -94,7 +96,9 @@ async def test_sockets_that_resume_from_different_places_share_pages(tenant, set
                 for position, (connection, _) in enumerate(followers)
             )
         )
-        await settled(lambda: all(connection.positions()[stream] == EVENTS for connection, _ in followers))
+        await settled(
+            lambda: all(connection.positions()[stream] == EVENTS for connection, _ in followers), 30
+        )
         assert pages_read() - before <= EVENTS / PAGE
         for position, (_, wire) in enumerate(followers):
             assert wire.seqs() == list(range(position + 1, EVENTS + 1))

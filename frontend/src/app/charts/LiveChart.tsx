@@ -1,9 +1,10 @@
 /** Uses over the last five minutes, as bars of five seconds: in total, or stacked by what they are of. */
 
 import uPlot from "uplot";
-import { type ReactNode, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { memo, type ReactNode, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { count, exactTime, plural } from "@/pages/live/format.js";
 import { useNow } from "../parts/useNow.js";
+import { useThrottled } from "../parts/useThrottled.js";
 import { type Activity, BUCKET_S, BUCKETS, busiest, series, starts } from "../state/activity.js";
 import { barOptions } from "./plot.js";
 
@@ -23,7 +24,16 @@ interface Props {
   by: string;
 }
 
-export function LiveChart({ activity, nameOf, by }: Props): ReactNode {
+/** Bars of five seconds need not move more often. */
+const REDRAW_MS = 250;
+
+export function LiveChart({ activity, ...rest }: Props): ReactNode {
+  return <Chart activity={useThrottled(activity, REDRAW_MS)} {...rest} />;
+}
+
+const Chart = memo(ChartCard, (before, after) => before.activity === after.activity && before.by === after.by);
+
+function ChartCard({ activity, nameOf, by }: Props): ReactNode {
   const now = useNow();
   const [isStacked, setIsStacked] = useState(true);
   const titleId = useId();

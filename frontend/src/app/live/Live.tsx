@@ -47,10 +47,7 @@ export function Live({ feed, journal, children }: Props): ReactNode {
     client.send({ type: "subscribe", topics: [...TOPICS] });
     const stops = [
       client.on("presence", () => void queries.invalidateQueries({ queryKey: ["presence"] })),
-      client.on("connection", ({ timestamp }) => {
-        observe(timestamp);
-        void client.request({ type: "ping" }).catch(() => undefined); // how far away the server is; the state tells if it is gone
-      }),
+      client.on("connection", ({ timestamp }) => observe(timestamp)),
       client.on("pong", ({ server_time }) => observe(server_time)),
       client.on("alert", (frame) => {
         if (isRaised(frame)) alertToast.add(alertOf(frame));

@@ -38,7 +38,8 @@ export class Journal {
     note();
     const stops = [
       client.subscribe(note),
-      client.on("pong", () => queueMicrotask(() => this.#measure(client))),
+      client.on("pong", () => queueMicrotask(() => this.#measured(client.getSnapshot().latencyMs))),
+      client.on("connection", () => void this.measure(client)),
     ];
     return () => stops.forEach((stop) => stop());
   }
@@ -49,6 +50,17 @@ export class Journal {
   };
 
   getSnapshot = (): JournalValue => this.#value;
+
+  /** Measure how far away the server is, now; the connection's own pings come every few seconds. */
+  async measure(client: RealtimeClient): Promise<void> {
+    const sentAt = performance.now();
+    try {
+      await client.request({ type: "ping" });
+    } catch {
+      return; // the line is gone, and the state tells
+    }
+    this.#measured(performance.now() - sentAt);
+  }
 
   #note(client: RealtimeClient): void {
     const { state, error, lastMessageAt } = client.getSnapshot();
@@ -63,8 +75,7 @@ export class Journal {
     });
   }
 
-  #measure(client: RealtimeClient): void {
-    const { latencyMs } = client.getSnapshot();
+  #measured(latencyMs: number | null): void {
     if (latencyMs !== null) this.#set({ latencies: [...this.#value.latencies, latencyMs].slice(-LATENCIES) });
   }
 

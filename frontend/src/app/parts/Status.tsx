@@ -16,8 +16,8 @@ export function Status(): ReactNode {
   const now = useLocalNow();
   const standing = useStanding();
   const { client, journal } = useLink();
-  const { freshAt } = useSyncExternalStore(journal.subscribe, journal.getSnapshot);
-  const { mood, text, detail, canRetry } = describe(standing, freshAt, now);
+  const { freshAt, latencies } = useSyncExternalStore(journal.subscribe, journal.getSnapshot);
+  const { mood, text, detail, canRetry } = describe({ ...standing, latencyMs: latencies.at(-1) ?? null }, freshAt, now);
   return (
     <div className="status" data-state={mood}>
       <Link className="status-link" to={connectionPath}>

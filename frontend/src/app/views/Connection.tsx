@@ -38,8 +38,9 @@ export function Connection(): ReactNode {
   const { client, journal, connect, disconnect } = useLink();
   const standing = useStanding();
   const { entries, reconnects, latencies, freshAt } = useSyncExternalStore(journal.subscribe, journal.getSnapshot);
-  const { state, latencyMs, positions, replayed, doubles, resyncs, connection, lastMessageAt } = standing;
+  const { state, positions, replayed, doubles, resyncs, connection, lastMessageAt } = standing;
   const { mood, text, detail } = describe(standing, freshAt, now);
+  const latencyMs = latencies.at(-1) ?? null;
   const feed = useFeed();
   const isOff = state === "closed" || state === "idle";
   return (
@@ -50,7 +51,7 @@ export function Connection(): ReactNode {
           <h1>Connection</h1>
         </div>
         <div className="actions">
-          <button type="button" className="button" disabled={!client.isConnected} onClick={() => void client.request({ type: "ping" }).catch(() => undefined) /* the state tells */}>
+          <button type="button" className="button" disabled={!client.isConnected} onClick={() => void journal.measure(client)}>
             Measure latency
           </button>
           {isOff ? (
