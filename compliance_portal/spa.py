@@ -1,4 +1,7 @@
-"""The single-page dashboard: one document for `/app/` and every address below it; the rest is the browser's."""
+"""The single-page dashboard: one document for `/app/` and every address below it.
+
+The rest is the browser's.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ from realtime.api.views import positions_before
 class SpaView(LoginRequiredMixin, TemplateView):
     """The SPA's document, with what its script begins from: who looks, and where their stream stands.
 
-    The positions are older than any snapshot that the script fetches, so a socket that resumes from them leaves no hole.
-    Whoever has no scope is treated as on the other pages: a superuser goes to the admin site, others are told why.
+    The positions are older than any snapshot that the script fetches, so a socket that resumes from them
+    leaves no hole. Whoever has no scope is treated as on the other pages: a superuser goes to the admin site,
+    others are told why.
     """
 
     template_name = "app.html"

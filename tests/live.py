@@ -1,7 +1,8 @@
-"""The pytest plugin with servers that live as long as the run: real ones, one for each server software, on the test database.
+"""The pytest plugin with servers that live as long as the run: real ones, one for each server software, on
+the test database.
 
-The database is emptied under them after every test, as a restored backup would; they notice by the log's epoch. For faults and for
-settings of its own a test starts one with `portal_server`.
+The database is emptied under them after every test, as a restored backup would; they notice by the log's
+epoch. For faults and for settings of its own a test starts one with `portal_server`.
 """
 
 from __future__ import annotations

@@ -99,7 +99,9 @@ class Socket:
         deadline = time.monotonic() + timeout
         while len(found) < count:
             frame = await self.receive(max(0.01, deadline - time.monotonic()))
-            found.extend(frame["messages"] if frame["type"] == "batch" else [frame] if is_event(frame) else [])
+            found.extend(
+                frame["messages"] if frame["type"] == "batch" else [frame] if is_event(frame) else []
+            )
         return found
 
     async def silence(self, seconds: float = QUIET) -> None:
