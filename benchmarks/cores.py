@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,11 +40,7 @@ def move(pid: int, cores: set[int]) -> None:
 
 def cpu_seconds(pid: int) -> float:
     """Return the processor time of a process and its children so far."""
-    total = 0
-    for member in process_tree(pid):
-        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICKS
+    return sum(sum(_times(member)[:2]) for member in process_tree(pid)) / _TICKS
 
 
 class Others:
@@ -69,8 +64,13 @@ def _busy_seconds() -> float:
 
 def _own_seconds() -> float:
     """Return the processor time of this process and its descendants, those that ended included."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return cpu_seconds(os.getpid()) + ended.ru_utime + ended.ru_stime
+    return sum(sum(_times(member)) for member in process_tree(os.getpid())) / _TICKS
+
+
+def _times(pid: int) -> list[int]:
+    """Return a process's user and system ticks, and those of the children it has waited for (proc(5), 14 to 17)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return [int(field) for field in fields[11:15]]
 
 
 def rss_bytes(pid: int) -> int:

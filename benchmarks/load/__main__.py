@@ -23,7 +23,7 @@ from benchmarks.load.receiving import FrameSocket, Socket, Tally, request
 
 WARM_UP_SECONDS = 1.0
 LEAST_WINDOW = 8
-WINDOW_SECONDS = 0.5
+WINDOW_SECONDS = 1.0
 """Events are published ahead of the sockets for so long at the rate that holds, so a slow server is not buried."""
 
 SETTLE_SECONDS = 10.0

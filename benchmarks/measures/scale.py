@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 MOST = 5000
 WANTED_IDLE_KB = 30
 SETTLE_SECONDS = 2.0
-EVENTS_AHEAD = 200_000
+EVENTS_AHEAD = 300_000
 """Deliveries on the way at once, however many sockets: the load client's core is the smaller half of the machine."""
 
 COLUMNS = {

@@ -103,7 +103,8 @@ export function applyToDashboard(dashboard: Dashboard, all: readonly EventFrame[
     feed,
     activity: withUses(dashboard.activity, keyed),
     names: isNamed ? dashboard.names : { ...dashboard.names, ...Object.fromEntries(keyed.map(({ key, name }) => [key, name ?? "Unknown"])) },
-    isStale: dashboard.isStale || isStale || updates.length > 0 || uses.length > 0,
+    // A count may hold an alert already that comes as an event after the snapshot's position: the next snapshot says it right.
+    isStale: dashboard.isStale || isStale || deltas.length > 0 || updates.length > 0 || uses.length > 0,
   };
 }
 

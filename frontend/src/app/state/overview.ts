@@ -76,8 +76,9 @@ export function applyToOverview(overview: Overview, frames: readonly EventFrame[
       overview.activity,
       uses.map(({ client_id: key, timestamp, data }) => ({ key, atMs: Date.parse(timestamp), uses: data.interaction_count })),
     ),
+    // A count may hold an alert already that comes as an event after the snapshot's position: the next snapshot says it right.
     isStale:
-      overview.isStale || isStale || frames.some(({ type, client_id: id }) => type !== "alert" || !rows.has(id)),
+      overview.isStale || isStale || deltas.length > 0 || frames.some(({ type, client_id: id }) => type !== "alert" || !rows.has(id)),
   };
 }
 
