@@ -53,20 +53,29 @@ run: install ## Start the portal with demo data and traffic (HOST=127.0.0.1 PORT
 
 # --- Tests
 
+# What shows most in the least time: the domain, the protocol, delivery.
+FAST := tests/engagement/test_access.py tests/engagement/test_alerts.py tests/engagement/test_figures.py \
+	tests/engagement/test_interactions.py tests/realtime/test_delivery.py tests/realtime/test_frames.py \
+	tests/realtime/test_golden_frames.py tests/realtime/test_checks.py tests/realtime/test_protocol_properties.py
+
 .PHONY: test test-fast test-sqlite test-postgres test-frontend
 test: install-dev ## Run every test: on SQLite, on PostgreSQL with Redis, and the front end's
 	@$(MAKE) --keep-going test-sqlite test-postgres test-frontend
 
 test-fast: install-dev ## Run the quick tests only, on SQLite
-	@$(PYTHON) -m pytest --backend sqlite -m "not slow and not browser"
+	@$(PYTHON) -m pytest --numprocesses 2 --quiet --backend sqlite -m "not slow and not browser" $(FAST)
+
+# Three at a time: most of a test's time is a server's, a browser's or a wait. Each worker has servers of its own.
+PYTEST := $(PYTHON) -m pytest --numprocesses 3 --quiet
 
 test-sqlite: install-dev
 	@echo "== Tests on SQLite and the in-memory channel layer"
-	@$(PYTHON) -m pytest --backend sqlite
+	@$(PYTEST) --backend sqlite
 
+# Pages, commands, documents and the browser see no database of their own: once, above, is enough.
 test-postgres: install-dev
 	@echo "== Tests on PostgreSQL and Redis"
-	@$(PYTHON) -m pytest --backend postgres
+	@$(PYTEST) --backend postgres tests/engagement tests/realtime tests/flows tests/operations
 
 test-frontend:
 	@scripts/with_node.sh "the front end's tests" $(MAKE) run-frontend-tests

@@ -38,8 +38,8 @@ def deliveries(axes: Any, outcomes: dict[str, Any]) -> None:
         color=[_colour(key) for key, _ in rows],
         ecolor="#57606a",
     )
-    for index, rate in enumerate(rates):
-        axes.text(rate * 1.15, index, f"{rate:,.0f}", va="center")
+    for index, (_, row) in enumerate(rows):
+        axes.text(row["most"] * 1.1, index, f"{row['per_second']:,.0f}", va="center")
     axes.set_xscale("log")
     axes.set_xlim(right=max(rates) * 6)
     axes.set_title("Deliveries a second, 500 connections (log scale)")

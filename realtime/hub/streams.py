@@ -122,10 +122,7 @@ class Streams:
         if doubled:
             metrics.doubles.inc(doubled)
         if appended:
-            now = datetime.now(UTC)
-            metrics.to_hub.observe(
-                max(0.0, (now - datetime.fromisoformat(events[-1].timestamp)).total_seconds())
-            )
+            _arrived(events[-1].timestamp)
             tail.wake()
         if missing:
             self._spawn(self._repair(tail, "gap"))
@@ -198,6 +195,7 @@ class Streams:
                 appended, _, _ = tail.offer(to_event(tail.stream, row) for row in rows)
                 if appended:
                     metrics.gaps.labels(found_by).inc()
+                    _arrived(rows[-1].timestamp)
                     tail.wake()
                 if len(rows) < REPAIR_PAGE:
                     break
@@ -218,3 +216,9 @@ class Streams:
             if following.cursor < head:
                 following.resync = "retention"
         tail.wake()
+
+
+def _arrived(timestamp: str) -> None:
+    """Note how long an event took to the hub, by announcement or from the rows; the newest of a run stands for it."""
+    took = (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+    metrics.to_hub.observe(max(0.0, took))

@@ -1,5 +1,7 @@
 """Every page, wide and narrow, light and dark: no error, nothing wider than the window, and a screenshot to look at."""
 
+from itertools import product
+
 import pytest
 from django.core.management import call_command
 from playwright.sync_api import expect
@@ -20,10 +22,14 @@ def demo(transactional_db) -> Client:
     return Client.objects.get(name="Harbor Dental")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_pages(demo, portal_server, sign_in, contexts, errors, size, theme):
+def test_pages(demo, portal_server, sign_in, contexts, errors, subtests):
     server = portal_server(env=PRODUCTION)
+    for size, theme in product(SIZES, ("light", "dark")):
+        with subtests.test(size=size, theme=theme):
+            look_at_pages(demo, server, sign_in, contexts, errors, size, theme)
+
+
+def look_at_pages(demo, server, sign_in, contexts, errors, size, theme):
     look = {"viewport": SIZES[size], "color_scheme": theme}
     stranger = contexts(**look).new_page()
     errors.listen(stranger)
@@ -45,17 +51,13 @@ def test_pages(demo, portal_server, sign_in, contexts, errors, size, theme):
     shoot(page, f"not-found-{size}-{theme}")
 
 
-def test_the_theme_is_kept(demo, portal_server, sign_in):
+def test_the_theme_is_kept_and_the_keyboard_reaches_the_content_at_once(demo, portal_server, sign_in):
     page = sign_in(portal_server(), User.objects.get(username="msp_admin"), color_scheme="light")
-    page.get_by_role("button", name="Switch theme").click()
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    page.reload()
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-
-
-def test_the_keyboard_reaches_the_content_at_once(demo, portal_server, sign_in):
-    page = sign_in(portal_server(), User.objects.get(username="msp_admin"))
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
+    page.get_by_role("button", name="Switch theme").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -348,13 +349,17 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_every_view_is_accessible_and_fits(demo, portal_server, sign_in, size, theme):
+def test_every_view_is_accessible_and_fits(demo, portal_server, sign_in, subtests):
     """No finding of axe, nothing wider than the window, no error, no violated policy; and a screenshot to look at."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed: run `npm ci` in frontend/.")
     server = portal_server()
+    for size, theme in product(SIZES, ("light", "dark")):
+        with subtests.test(size=size, theme=theme):
+            look_at_views(demo, server, sign_in, size, theme)
+
+
+def look_at_views(demo, server, sign_in, size, theme):
     look = {"viewport": SIZES[size], "color_scheme": theme, "reduced_motion": "reduce"}
     page = live(sign_in(server, User.objects.get(username="msp_admin"), "/app/", **look))
     for name, path in VIEWS.items():

@@ -81,7 +81,9 @@ def test_each_event_is_a_transaction_of_its_own(run, harbor) -> None:
     assert Alert.objects.count() == 3
     recorded = [query["sql"] for query in queries if query["sql"].startswith('INSERT INTO "realtime_outbox"')]
     assert len(recorded) == 3
-    assert len({sql.partition("VALUES (")[2].partition(",")[0] for sql in recorded}) == 3  # the transaction's id
+    assert (
+        len({sql.partition("VALUES (")[2].partition(",")[0] for sql in recorded}) == 3
+    )  # the transaction's id
 
 
 def test_rate_spreads_the_events(run, harbor) -> None:
