@@ -112,6 +112,8 @@ class Watch:
             self._revoke(connection, "Your role or tenant changed: sign in again.")
             return
         for stream in set(streams) - visible:
+            if stream not in connection.following:
+                continue  # another re-check was quicker
             if connection.route_client is not None and stream == groups.client(connection.route_client):
                 self._revoke(connection, "This client is not yours to see any more.")
                 return

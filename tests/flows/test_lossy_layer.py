@@ -25,7 +25,7 @@ class Steady:
     def __init__(self) -> None:
         self.next = 0
 
-    async def receive(self, channel: str) -> dict[str, object]:
+    async def heard(self, channel: str) -> dict[str, object]:
         self.next += 1
         return {"type": "n", "n": self.next - 1}
 
