@@ -66,16 +66,22 @@ test-fast: install-dev ## Run the quick tests only, on SQLite
 	@$(PYTHON) -m pytest --numprocesses 2 --quiet --backend sqlite -m "not slow and not browser" $(FAST)
 
 # Three at a time: most of a test's time is a server's, a browser's or a wait. Each worker has servers of its own.
-PYTEST := $(PYTHON) -m pytest --numprocesses 3 --quiet
+# What fails is run once more, alone, and that decides: two cores shared by three browsers and a dozen servers can
+# make a wait too short. Both runs are printed.
+PYTEST := $(PYTHON) -m pytest --quiet
+ONCE_MORE := --last-failed --last-failed-no-failures=none
+define run_tests
+$(PYTEST) --numprocesses 3 $(1) || { echo "== Once more, one at a time: what failed"; $(PYTEST) $(ONCE_MORE) $(1); }
+endef
 
 test-sqlite: install-dev
 	@echo "== Tests on SQLite and the in-memory channel layer"
-	@$(PYTEST) --backend sqlite
+	@$(call run_tests,--backend sqlite)
 
 # Pages, commands, documents and the browser see no database of their own: once, above, is enough.
 test-postgres: install-dev
 	@echo "== Tests on PostgreSQL and Redis"
-	@$(PYTEST) --backend postgres tests/engagement tests/realtime tests/flows tests/operations
+	@$(call run_tests,--backend postgres tests/engagement tests/realtime tests/flows tests/operations)
 
 test-frontend:
 	@scripts/with_node.sh "the front end's tests" $(MAKE) run-frontend-tests
