@@ -104,6 +104,9 @@ def database(url: str) -> dict[str, Any]:
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
         }
+        # The hub's threads ask again and again, and opening the file took most of each query. Not for ever: a file
+        # that was put in its place, a restored backup, has to be noticed.
+        config["CONN_MAX_AGE"] = 2
     elif config["ENGINE"] == "django.db.backends.postgresql":
         options.setdefault(
             "pool",

@@ -25,11 +25,6 @@ LOCK_TIMEOUT_MS = 5000
 others go on."""
 
 
-def pending(using: str) -> bool:
-    """Return whether anything waits to be placed. Takes no lock."""
-    return Outbox.objects.using(using).exists()
-
-
 def place(limit: int, using: str) -> tuple[list[Event], bool]:
     """Place up to about `limit` recorded changes (a transaction's are never torn apart).
 

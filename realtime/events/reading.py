@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
+from django.db import connection
 from django.db.models import Max, Min, Sum
 from django.db.models.functions import Length
 
 from realtime.events import rendering
-from realtime.models import Event, Log, Stream
+from realtime.models import Event, Log, Outbox, Stream
 from realtime.protocol import groups
 
 ResyncReason = Literal["epoch", "retention", "backlog", "ahead", "unknown", "slow"]
@@ -55,13 +57,17 @@ class Resync:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a look through the log found: new heads of streams, changes of access, and how far it looked."""
+    """What a look through the log found: new heads of streams, changes of access, and how far it looked.
+
+    `unplaced` tells that something in the outbox waits to be placed.
+    """
 
     epoch: str
     position: int
     heads: dict[str, int]
     access: list[str]
     access_position: int
+    unplaced: bool
 
 
 def epoch() -> str:
@@ -72,7 +78,7 @@ def epoch() -> str:
 def origin() -> Swept:
     """Return where a look through the log begins: at its end."""
     log = Log.current()
-    return Swept(str(log.epoch), log.position, {}, [], log.access_position)
+    return Swept(str(log.epoch), log.position, {}, [], log.access_position, unplaced=True)
 
 
 def head(stream: str) -> int:
@@ -125,14 +131,14 @@ def backlog(
 
 def sweep(after: int) -> Swept:
     """Return what stands in the log after position `after`. Costs what is new, however many streams there
-    are.
+    are: one query where nothing is.
 
     A `position` before `after`, or another epoch, tells that this is not the log that was looked through
     before.
     """
-    log = Log.current()
+    log, unplaced = _log_and_outbox()
     if log.position <= after:
-        return Swept(str(log.epoch), log.position, {}, [], log.access_position)
+        return Swept(str(log.epoch), log.position, {}, [], log.access_position, unplaced)
     new = Event.objects.filter(position__gt=after, position__lte=log.position).order_by()
     rows = new.values_list("client_id", "msp_id").annotate(Max("client_seq"), Max("msp_seq"))
     found: dict[str, int] = {}
@@ -149,4 +155,23 @@ def sweep(after: int) -> Swept:
         if control
         else []
     )
-    return Swept(str(log.epoch), log.position, found, list(access), log.access_position)
+    return Swept(str(log.epoch), log.position, found, list(access), log.access_position, unplaced)
+
+
+def _log_and_outbox() -> tuple[Log, bool]:
+    """Return the log's row, and whether something waits in the outbox.
+
+    In SQL of our own: every process asks this again and again, and compiled by the ORM it took 0.7 ms, not 0.04.
+    """
+    log, outbox = Log._meta.db_table, Outbox._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT epoch, position, access_position, EXISTS (SELECT 1 FROM "  # noqa: S608 - our own names
+            f"{outbox}) FROM {log} WHERE id = %s",
+            [Log.SINGLE],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return Log.current(), True
+    epoch_, position, access_position, unplaced = row
+    return Log(epoch=UUID(str(epoch_)), position=position, access_position=access_position), bool(unplaced)

@@ -20,10 +20,10 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from django.db import DEFAULT_DB_ALIAS, Error
+from django.db import Error
 
 from realtime import conf, metrics
-from realtime.events import announcing, placing, publisher, reading
+from realtime.events import announcing, publisher, reading
 from realtime.hub import threads
 from realtime.hub.connection import Connection
 from realtime.hub.gauges import Gauges
@@ -246,9 +246,9 @@ class Hub:
         Forget idle streams.
         """
         metrics.sweeps.inc()
-        if await threads.run("hub", placing.pending, DEFAULT_DB_ALIAS):
-            publisher.wake()
         swept = await threads.run("hub", reading.sweep, self._swept)
+        if swept.unplaced:
+            publisher.wake()
         if swept.epoch != self.epoch or swept.position < self._swept:
             log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
             self._swept, self._access, self.ledger.epoch = swept.position, swept.access_position, swept.epoch
