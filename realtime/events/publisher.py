@@ -25,6 +25,8 @@ from realtime.events import placing
 from realtime.events.announcing import Announcer, messages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from realtime.models import Event
 
 log = structlog.get_logger(__name__)
@@ -42,12 +44,15 @@ class Publisher:
         self._state = threading.Condition()
         self._wanted = 0
         self._done = 0
+        self._flushing = 0
+        self._left = False
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
         """Say that something was committed. Returns at once."""
         if conf.current().publisher == "inline":
-            self.round()
+            while self.round():
+                pass
             return
         with self._state:
             self._wanted += 1
@@ -64,27 +69,56 @@ class Publisher:
         with self._state:
             if self._thread is None:
                 return True
-            wanted = self._wanted
-            return self._state.wait_for(lambda: self._done >= wanted, timeout)
+            self._flushing += 1
+            try:
+                return self._state.wait_for(self._all_is_done(self._wanted), timeout)
+            finally:
+                self._flushing -= 1
 
-    def round(self) -> None:
-        """Place and announce all there is."""
-        more = True
+    def _all_is_done(self, wanted: int) -> Callable[[], bool]:
+        """Return what says whether all that was `wanted` is placed; it asks for what was left to another process."""
+
+        def is_done() -> bool:
+            nonlocal wanted
+            if self._done < wanted:
+                return False
+            if self._left:
+                self._wanted += 1
+                wanted = self._wanted
+                self._state.notify_all()
+                return False
+            return True
+
+        return is_done
+
+    def round(self, *, wait: bool = True) -> bool:
+        """Place and announce all there is. Without `wait`, leave it to another process that is at it already.
+
+        Return whether anything was placed: then look again, for those who left it to us meanwhile.
+        """
+        more, placed = True, False
         while more:
             with telemetry.span("realtime.publish") as span:
-                events, more = placing.place(conf.current().publish_batch, self.using)
+                try:
+                    events, more = placing.place(conf.current().publish_batch, self.using, wait=wait)
+                except placing.BusyError:
+                    self._left = True
+                    break
                 self._announcer.announce(messages(events))
                 span.note(events=len(events), position=events[-1].position if events else None)
             _measure(events)
+            self._left = False
+            placed = placed or bool(events)
+        return placed
 
     def _run(self) -> None:
-        failures = 0
+        failures, placed = 0, False
         while True:
             with self._state:
-                self._state.wait_for(lambda: self._wanted > self._done)
-                wanted = self._wanted
+                woken = self._state.wait_for(lambda: self._wanted > self._done, timeout=0 if placed else None)
+                wanted, wait = self._wanted, self._flushing > 0
             try:
-                self.round()
+                placed = (woken or placing.anything(self.using)) and self.round(wait=wait)
             except Error as error:
                 metrics.place_failures.inc()
                 if failures == 0:
