@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from realtime import conf
-from realtime.protocol import described, inbound
+from realtime.protocol import described, inbound, rates
 from realtime.protocol.closing import CloseCode
 from realtime.protocol.encoding import Encoding
 from realtime.protocol.outbound import PROTOCOL
@@ -31,6 +31,10 @@ QUERY = {
     "token": "An access token. It ends up in proxies' logs: prefer the subprotocol `bearer.<token>` or a ticket.",
     "ticket": "A single-use ticket from `POST /api/v1/ws/ticket`.",
     "batch": "`1`: events that gathered while the socket was busy come in one `batch` frame.",
+    "rate": (
+        f"Updates at most so many times a second ({rates.LEAST:g} to {rates.MOST:g}), folded to the newest state of "
+        "each subject; alerts at once. With it, `batch=1` goes without saying."
+    ),
     "scope": "`selected`: an MSP's connection follows the clients it subscribes to; `all` (default): all of them.",
     "positions": "Resume at once: `last`, or `<stream>:<seq>,…`.",
     "epoch": "The epoch that the positions are of.",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -27,7 +28,8 @@ from realtime.hub import hub as hubs
 from realtime.hub import threads
 from realtime.hub.connection import Connection
 from realtime.hub.limits import Bucket
-from realtime.protocol import groups, outbound
+from realtime.hub.pacing import PacedConnection
+from realtime.protocol import groups, outbound, rates
 from realtime.protocol.closing import CloseCode
 from realtime.protocol.encoding import Encoding, choose, encode
 from realtime.protocol.errors import ErrorCode, ProtocolError
@@ -151,9 +153,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
             raise Closed(
                 CloseCode.TRY_LATER, ErrorCode.TOO_MANY_CONNECTIONS, f"Too many connections: {limit}."
             )
-        positions = self._positions()
+        positions, rate = self._positions(), self._rate()
         await hub.start()
-        self.connection = connection = Connection(
+        make = Connection if rate is None else partial(PacedConnection, rate=rate)
+        self.connection = connection = make(
             hub,
             self.base_send,
             identity=identity,
@@ -221,6 +224,14 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 "positions is `last`, or a list such as client.<id>:41,client.<id>:7.",
             ) from None
         return positions
+
+    def _rate(self) -> float | None:
+        """Return the rate given as `?rate=`, in rounds a second, if any."""
+        given = self.parameters.get("rate")
+        try:
+            return None if given is None else rates.parse(given)
+        except ValueError as error:
+            raise Closed(CloseCode.POLICY, ErrorCode.INVALID_PARAMETER, str(error)) from None
 
     async def _greet(self, connection: Connection) -> None:
         scope = connection.identity.scope

@@ -38,6 +38,9 @@ to_socket = Histogram(
 delivered = Counter("realtime_events_delivered", "Events written to sockets", ["encoding"])
 frames = Counter("realtime_frames_sent", "Event frames written to sockets", ["encoding"])
 delivered_bytes = Counter("realtime_bytes_sent", "Bytes of event frames written to sockets", ["encoding"])
+folded = Counter(
+    "realtime_events_folded", "Updates that went out within a newer one of their subject (?rate=)"
+)
 gaps = Counter("realtime_gaps_repaired", "Runs of missing events read from the rows", ["found_by"])
 doubles = Counter("realtime_doubles_dropped", "Announced events that had come before")
 position_checks = Counter(

@@ -301,6 +301,7 @@ describe("addresses", () => {
     ["/ws/engagement", "c-1", {}, "ws://localhost:3000/ws/client/c-1/engagement?batch=1"],
     ["/api/v1/ws/engagement", "c-1", {}, "ws://localhost:3000/api/v1/ws/client/c-1/engagement?batch=1"],
     ["/ws/client/c-2/engagement", "c-1", {}, "ws://localhost:3000/ws/client/c-2/engagement?batch=1"],
+    ["/ws/engagement", undefined, { rate: 0.5 }, "ws://localhost:3000/ws/engagement?batch=1&rate=0.5"],
     ["/ws/engagement", "a/b", { batch: false }, "ws://localhost:3000/ws/client/a%2Fb/engagement"],
     [
       "/ws/engagement",

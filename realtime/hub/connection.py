@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from realtime import conf, metrics, telemetry
+from realtime.hub.conflation import fold
 from realtime.hub.filters import Selection
 from realtime.hub.tail import StreamEvent, batch_frame
 from realtime.protocol import outbound
@@ -62,6 +63,9 @@ class Following:
 
 class Connection:
     """An accepted socket. Made by a consumer, registered with the hub."""
+
+    rate: float | None = None
+    """Rounds a second, where it asked to get updates folded (`pacing`)."""
 
     def __init__(
         self,
@@ -120,8 +124,8 @@ class Connection:
         """Go live."""
         self._writer = asyncio.get_running_loop().create_task(self._write_forever())
 
-    def wake(self) -> None:
-        """Say that there may be something to send."""
+    def wake(self, news_of: Following | None = None) -> None:
+        """Say that there may be something to send, or that there is news of a stream."""
         self._wake.set()
 
     async def send(self, frame: outbound.Frame) -> None:
@@ -177,21 +181,24 @@ class Connection:
 
     async def _write_forever(self) -> None:
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                moved = True
-                while moved:
-                    moved = False
-                    for following in list(self.following.values()):
-                        if await self._advance(following):
-                            moved = True
+            await self._write()
         except (OSError, RuntimeError) as error:
             # Servers raise these for a socket that is gone; the consumer hears of it by websocket.disconnect.
             log.debug("socket gone while writing", connection=str(self.id), error=repr(error))
         except Exception:
             log.exception("writing to a connection failed", connection=str(self.id))
             self.close(CloseCode.INTERNAL, ErrorCode.INTERNAL, "A fault of the server: reconnect and resume.")
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            moved = True
+            while moved:
+                moved = False
+                for following in list(self.following.values()):
+                    if await self._advance(following):
+                        moved = True
 
     async def _advance(self, following: Following) -> bool:
         """Send one frame (or, without batches, one run) of a stream.
@@ -212,8 +219,14 @@ class Connection:
         following.fell_behind_at = None
         if self.batches and following.selection.is_everything:
             wire, last, count = tail.batch(
-                following.cursor, self.encoding, settings.batch_bytes, settings.compress_above
+                following.cursor,
+                self.encoding,
+                settings.batch_bytes,
+                settings.compress_above,
+                fold if self.rate else None,
             )
+            if self.rate:
+                metrics.folded.inc(last - following.cursor - count)
             following.cursor = last
             await self._send_events(wire, count, tail.heard_at(last))
         else:
@@ -226,6 +239,9 @@ class Connection:
         if self.batches:
             wanted = run if following.selection.is_everything else [event for event in run if admits(event)]
             following.cursor = run[-1].seq
+            if self.rate:
+                wanted, before = fold(wanted), len(wanted)
+                metrics.folded.inc(before - len(wanted))
             if wanted:
                 await self._send_events(
                     batch_frame(wanted, self.encoding, above), len(wanted), wanted[-1].heard_at
@@ -246,7 +262,8 @@ class Connection:
             with telemetry.span("realtime.deliver", connection=str(self.id), events=count):
                 await self._send_wire(wire)
         self.sent += count
-        self._sending.count(count, len(wire), heard_at)
+        # Waiting for a round is no slowness: for a connection with a rate it is not measured.
+        self._sending.count(count, len(wire), None if self.rate else heard_at)
 
     async def _catch_up(self, following: Following) -> bool:
         if following.fell_behind_at is None:

@@ -50,7 +50,8 @@ class Gauges:
     def sample(self, late: float) -> None:
         """Take all that is a state; `late`: by how many seconds this tick came late."""
         self.loop_lag = max(0.0, late)
-        lags = [connection.lag() for connection in self._hub.roster.connections.values()]
+        # Those with a rate wait on purpose.
+        lags = [c.lag() for c in self._hub.roster.connections.values() if c.rate is None]
         self._behind.set(sum(lag > 0 for lag in lags))
         self._lag.set(max(lags, default=0))
         self._loop_lag.set(self.loop_lag)

@@ -7,8 +7,9 @@ connection whose cursor falls off it reads the rows.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from realtime.protocol import encoding as wire
@@ -16,6 +17,8 @@ from realtime.protocol.encoding import Encoding, Wire
 
 if TYPE_CHECKING:
     from realtime.hub.connection import Following
+
+Fold = Callable[[Sequence["StreamEvent"]], Sequence["StreamEvent"]]
 
 FRAMES_KEPT = 16
 """Batch frames kept for followers that are at the same place.
@@ -30,6 +33,9 @@ OVERHEAD = 500
 
 class StreamEvent:
     """An event in its place in one stream; its bodies are made at first use, once per encoding."""
+
+    folded = 1
+    """How many events it stands for (`conflation`)."""
 
     __slots__ = (
         "_bodies",
@@ -75,7 +81,7 @@ class StreamEvent:
         if binary not in self._bodies:
             write = wire.event_msgpack if binary else wire.event_json
             self._bodies[binary] = write(
-                self.type, self.client_id, self.stream, self.seq, self.timestamp, self.data
+                self.type, self.client_id, self.stream, self.seq, self.timestamp, self.data, self.folded
             )
         return self._bodies[binary]
 
@@ -116,12 +122,14 @@ class Tail:
         self.followers: set[Following] = set()
         self.ahead: dict[int, StreamEvent] = {}
         self.idle_since: float | None = None
+        self.alerted = False
+        """True while followers are told of news with an alert in it."""
         self._most_events = most_events
         self._most_bytes = most_bytes
         self._events: list[StreamEvent] = []
         self._start = 0
         self._bytes = 0
-        self._frames: dict[tuple[Encoding, int, int, int], tuple[Wire, int, int]] = {}
+        self._frames: dict[tuple[Encoding, int, int, int, Fold | None], tuple[Wire, int, int]] = {}
 
     @property
     def first(self) -> int:
@@ -157,7 +165,7 @@ class Tail:
         self._frames.clear()
         self.head = head
 
-    def after(self, cursor: int, most_bytes: int) -> Sequence[StreamEvent]:
+    def after(self, cursor: int, most_bytes: int = sys.maxsize) -> Sequence[StreamEvent]:
         """Return the events after `cursor`, up to `most_bytes` of them.
 
         `cursor` must be at or after `first - 1`.
@@ -165,18 +173,30 @@ class Tail:
         begin = self._start + cursor - self.first + 1
         return cut(self._events[begin:], most_bytes)
 
+    def fills_after(self, cursor: int) -> bool:
+        """Return whether what lies after `cursor` takes half of what the tail may hold."""
+        waiting, held = self.head - cursor, len(self._events) - self._start
+        return 2 * waiting > self._most_events or 2 * waiting * self._bytes > held * self._most_bytes
+
     def batch(
-        self, cursor: int, encoding: Encoding, most_bytes: int, compress_above: int
+        self,
+        cursor: int,
+        encoding: Encoding,
+        most_bytes: int,
+        compress_above: int,
+        fold: Fold | None = None,
     ) -> tuple[Wire, int, int]:
-        """Return the frame for all that lies between `cursor` and the head (within `most_bytes`), its last
-        seq, and its count.
+        """Return the frame for all that lies between `cursor` and the head (within `most_bytes`, folded if
+        `fold` is given), its last seq, and its count.
 
         Made once for all who are at the same place.
         """
-        key = (encoding, cursor, self.head, most_bytes)
+        key = (encoding, cursor, self.head, most_bytes, fold)
         made = self._frames.get(key)
         if made is None:
             events = self.after(cursor, most_bytes)
+            if fold is not None:
+                events = fold(events)
             made = (batch_frame(events, encoding, compress_above), events[-1].seq, len(events))
             if len(self._frames) >= FRAMES_KEPT:
                 self._frames.clear()
@@ -190,13 +210,16 @@ class Tail:
     def wake(self) -> None:
         """Tell all followers that there is something new."""
         for following in self.followers:
-            following.connection.wake()
+            following.connection.wake(following)
+        self.alerted = False
 
     def _append(self, event: StreamEvent) -> None:
         event.heard_at = time.monotonic()
         self._events.append(event)
         self._bytes += event.weight
         self.head = event.seq
+        if event.type == "alert":
+            self.alerted = True
         while self._start < len(self._events) - 1 and (
             len(self._events) - self._start > self._most_events or self._bytes > self._most_bytes
         ):

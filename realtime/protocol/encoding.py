@@ -65,15 +65,20 @@ def finish(body: bytes, encoding: Encoding, compress_above: int) -> Wire:
     return body.decode()
 
 
-def event_json(type_: str, client_id: str, stream: str, seq: int, timestamp: str, data: str) -> bytes:
+def event_json(
+    type_: str, client_id: str, stream: str, seq: int, timestamp: str, data: str, folded: int = 1
+) -> bytes:
     """Return an event frame in JSON. `data` is JSON already; the others are ours and need no escaping."""
+    several = f'"folded":{folded},' if folded > 1 else ""
     return (
         f'{{"type":"{type_}","client_id":"{client_id}","stream":"{stream}","seq":{seq},'
-        f'"timestamp":"{timestamp}","data":{data}}}'
+        f'"timestamp":"{timestamp}",{several}"data":{data}}}'
     ).encode()
 
 
-def event_msgpack(type_: str, client_id: str, stream: str, seq: int, timestamp: str, data: str) -> bytes:
+def event_msgpack(
+    type_: str, client_id: str, stream: str, seq: int, timestamp: str, data: str, folded: int = 1
+) -> bytes:
     """Return an event frame in MessagePack."""
     return _msgpack.encode(
         {
@@ -82,6 +87,7 @@ def event_msgpack(type_: str, client_id: str, stream: str, seq: int, timestamp: 
             "stream": stream,
             "seq": seq,
             "timestamp": timestamp,
+            **({"folded": folded} if folded > 1 else {}),
             "data": msgspec.json.decode(data),
         }
     )

@@ -44,13 +44,14 @@ class Connection(Outbound, kw_only=True, tag="connection", omit_defaults=False):
 class EngagementUpdate(Outbound, kw_only=True, tag="engagement_update"):
     """Changed (or, with `snapshot`, all) engagement figures of one client.
 
-    Data {departments, applications, agents}.
+    Data {departments, applications, agents}. `folded`: how many events it stands for (`?rate=`).
     """
 
     client_id: str
     stream: str | None = None
     seq: int | None = None
     timestamp: str
+    folded: int = 1
     data: dict[str, Any]
     snapshot: bool = False
     positions: dict[str, int] | None = None
@@ -59,13 +60,14 @@ class EngagementUpdate(Outbound, kw_only=True, tag="engagement_update"):
 class InteractionUpdate(Outbound, kw_only=True, tag="interaction_update"):
     """Uses of one application or agent.
 
-    Data {app_id | agent_id, interaction_count, total_daily_interactions, …}.
+    Data {app_id | agent_id, interaction_count, total_daily_interactions, …}. `folded`: how many events it stands for.
     """
 
     client_id: str
     stream: str
     seq: int
     timestamp: str
+    folded: int = 1
     data: dict[str, Any]
 
 
@@ -80,7 +82,7 @@ class Alert(Outbound, kw_only=True, tag="alert"):
 
 
 class Batch(Outbound, kw_only=True, tag="batch"):
-    """Several event frames at once, in order; only to a client that asked with `?batch=1`."""
+    """Several event frames at once, in order; only to a client that asked with `?batch=1` or `?rate=`."""
 
     messages: list[EngagementUpdate | InteractionUpdate | Alert]
 

@@ -11,9 +11,10 @@ import pytest
 from tests.conftest import database_url_of_tests
 from tests.live import FAST, _shared_servers, daphne, noticed, server
 from tests.realtime.conftest import in_thread, tenant
+from tests.realtime.tight import _tight_server, tight
 from tests.servers import PortalServer
 
-__all__ = ["_shared_servers", "daphne", "in_thread", "server", "tenant"]
+__all__ = ["_shared_servers", "_tight_server", "daphne", "in_thread", "server", "tenant", "tight"]
 
 LOSSY = {**FAST, "DJANGO_SETTINGS_MODULE": "tests.settings_lossy", "REALTIME_SWEEP_SHARED": "0.3"}
 PRESENT = {

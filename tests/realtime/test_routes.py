@@ -64,6 +64,14 @@ async def test_parameters_that_mean_nothing_are_refused(tenant, server, subtests
             assert_refused(answer, "invalid_parameter")
 
 
+@pytest.mark.parametrize("rate", ["", "0", "-2", "nan", "often", "61", "1e9"])
+async def test_a_rate_that_is_none_is_refused_on_both_routes(tenant, server, rate):
+    for path in (GENERAL, client_route(tenant.client.pk)):
+        answer = await ask(server, path, query=f"rate={rate}", token=token_for(tenant.msp_user))
+        assert_refused(answer, "invalid_parameter")
+        assert "from 0.1 to 60" in answer.frame["message"]
+
+
 async def test_an_id_is_known_in_every_spelling_and_answered_in_one(tenant, daphne):
     for spelling in (str(tenant.client.pk).upper(), tenant.client.pk.hex):
         answer = await ask(daphne, client_route(spelling), token=token_for(tenant.msp_user))

@@ -5,6 +5,8 @@ export interface AddressOptions {
   baseUrl?: string;
   /** `selected`: follow only the clients that are subscribed to (MSP users). By default all of the user's scope. */
   scope?: "selected";
+  /** Updates at most so many times a second (0.1 to 60), folded to the newest state; alerts at once. By default all, at once. */
+  rate?: number;
   /** Whether the server may send several events in one frame; default true. */
   batch?: boolean;
   /** Further query parameters. */
@@ -23,7 +25,8 @@ export function addressOf(path: string, clientId: string | undefined, options: A
   const url = new URL(isWhole ? route : `${base!.replace(/\/$/, "")}${route}`);
   url.protocol = url.protocol.replace("http", "ws");
   if (options.batch !== false) url.searchParams.set("batch", "1");
-  if (options.scope) url.searchParams.set("scope", options.scope);
-  for (const [key, value] of Object.entries(options.params ?? {})) url.searchParams.set(key, value);
+  const { scope, rate, params } = options;
+  for (const [key, value] of Object.entries({ scope, rate, ...params }))
+    if (value !== undefined) url.searchParams.set(key, String(value));
   return url.href;
 }

@@ -30,6 +30,8 @@ const positions = record(integer);
 const rows = optional(list(isObject));
 const watchers = optional(list(object({ user: string, role: string })));
 const event = { client_id: string, stream: string, seq: integer, timestamp: string, ref };
+/** How many events an update stands for, where the connection has a `rate`; absent for one. */
+const folded = optional(integer);
 
 const eventShapes = {
   /** Changed (or, with `snapshot`, all) engagement figures of one client. */
@@ -38,11 +40,12 @@ const eventShapes = {
     stream: optional(nullable(string)),
     seq: optional(nullable(integer)),
     data: trusting<EngagementData>(object({ departments: rows, applications: rows, agents: rows })),
+    folded,
     snapshot: optional(boolean),
     positions: optional(nullable(positions)),
   },
   /** Uses of one application or agent. */
-  interaction_update: { ...event, data: trusting<InteractionData>(object({ interaction_count: number })) },
+  interaction_update: { ...event, folded, data: trusting<InteractionData>(object({ interaction_count: number })) },
   /** An alert raised, changed or deleted. */
   alert: {
     ...event,

@@ -78,7 +78,7 @@ export class SharedClient implements RealtimeClient {
 
   constructor(path: string, clientId: string | null | undefined, { shareAs, ...options }: SharedClientOptions) {
     const clock = options.clock ?? systemClock;
-    this.#name = `realtime:${shareAs}:${routeOf(path, clientId ?? undefined)}:${options.scope ?? ""}`;
+    this.#name = `realtime:${shareAs}:${routeOf(path, clientId ?? undefined)}:${options.scope ?? ""}:${options.rate ?? ""}`;
     this.#makeClient = (resumeFrom) => new WebSocketClient(path, clientId, { ...options, resumeFrom });
     this.#inbox = new Inbox(options.resumeFrom, this.#events, (frame) => this.#requests.settle(frame));
     this.#requests = new Requests(clock, options.requestTimeoutMs ?? 10_000);
