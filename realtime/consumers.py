@@ -26,7 +26,7 @@ from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import hub as hubs
 from realtime.hub import threads
-from realtime.hub.connection import Connection
+from realtime.hub.connection import WRITE_NOW, Connection
 from realtime.hub.limits import Bucket
 from realtime.hub.pacing import PacedConnection
 from realtime.protocol import groups, outbound, rates
@@ -165,6 +165,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             batches=self.parameters.get("batch") == "1",
             selective=stream is None,
             address=address,
+            write_now=self.scope.get("extensions", {}).get(WRITE_NOW),
         )
         hub.register(connection)
         if stream is not None:

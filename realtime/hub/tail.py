@@ -7,6 +7,7 @@ connection whose cursor falls off it reads the rows.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -124,6 +125,7 @@ class Tail:
         self.idle_since: float | None = None
         self.alerted = False
         """True while followers are told of news with an alert in it."""
+        self._waking = False
         self._most_events = most_events
         self._most_bytes = most_bytes
         self._events: list[StreamEvent] = []
@@ -208,7 +210,13 @@ class Tail:
         return self._events[self._start + seq - self.first].heard_at
 
     def wake(self) -> None:
-        """Tell all followers that there is something new."""
+        """Tell all followers that there is something new: soon, and once for all that is heard until then."""
+        if not self._waking:
+            self._waking = True
+            asyncio.get_running_loop().call_soon(self._wake_followers)
+
+    def _wake_followers(self) -> None:
+        self._waking = False
         for following in self.followers:
             following.connection.wake(following)
         self.alerted = False
