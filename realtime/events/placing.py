@@ -1,7 +1,7 @@
 """Placing: every committed event gets its position in the log and its `seq` in its client's and its MSP's
 stream.
 
-One transaction after the other, behind the lock on the `Log` row; many events in each. What a dead process
+One transaction after the other, behind one lock; many events in each. What a dead process
 left in the outbox, the next to come places.
 """
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_MS = 5000
 """A process that stops in the middle of placing (SIGSTOP, a hung host) is cut off by PostgreSQL after this; the
 others go on."""
+
+LOCK = 0x706C6163696E67
+"""The advisory lock that serialises placing on PostgreSQL ("placing", in ASCII)."""
 
 LOG = ("id", "epoch", "position", "access_position")
 OUTBOX = ("id", "tx", "kind", "client_id", "msp_id", "key", "facts", "recorded_at")
@@ -91,26 +94,35 @@ def _pipelined(using: str) -> Iterator[None]:
 def _log_and_outbox(limit: int, using: str, *, wait: bool) -> tuple[Log, list[Outbox], bool]:
     """Lock the log; return it, what is recorded, and whether there is more."""
     connection = connections[using]
-    lock = ""
-    with connection.cursor() as limits, connection.cursor() as logs, connection.cursor() as outbox:
+    with connection.cursor() as locking, connection.cursor() as logs, connection.cursor() as outbox:
         if connection.vendor == "postgresql":
-            limits.execute(
-                "SELECT set_config('lock_timeout', %s, true), "
-                "set_config('idle_in_transaction_session_timeout', %s, true)",
-                [str(LOCK_TIMEOUT_MS)] * 2,
-            )
-            lock = "FOR UPDATE" if wait else "FOR UPDATE SKIP LOCKED"
-        logs.execute(f"{_select(Log, LOG, using)} WHERE id = %s {lock}", [Log.SINGLE])
+            _ask_for_lock(locking, wait=wait, using=using)
+        logs.execute(f"{_select(Log, LOG, using)} WHERE id = %s", [Log.SINGLE])
         outbox.execute(f"{_select(Outbox, OUTBOX, using)} ORDER BY id LIMIT %s", [limit])
-        found, recorded = _models(Log, LOG, logs, using), _models(Outbox, OUTBOX, outbox, using)
-    if not found:
-        if Log.objects.using(using).exists():
+        if connection.vendor == "postgresql" and locking.fetchone()[0] is False:
             raise BusyError
-        found = [Log.current(lock=True)]
+        found, recorded = _models(Log, LOG, logs, using), _models(Outbox, OUTBOX, outbox, using)
+    log = found[0] if found else Log.current()
     if len(recorded) < limit:
-        return found[0], recorded, False
+        return log, recorded, False
     rest = Outbox.objects.using(using).filter(pk__gt=recorded[-1].pk, tx__in={row.tx for row in recorded})
-    return found[0], [*recorded, *rest.order_by("pk")], True
+    return log, [*recorded, *rest.order_by("pk")], True
+
+
+def _ask_for_lock(cursor: Any, *, wait: bool, using: str) -> None:
+    """Ask PostgreSQL for the lock, held until the transaction ends; the answer is False where it was not to be had.
+
+    An advisory lock: those who wait get it in turn, and nobody who does not wait gets ahead of them. For a row lock
+    they would have to race.
+    """
+    with connections[using].cursor() as limits:
+        limits.execute(
+            "SELECT set_config('lock_timeout', %s, true), "
+            "set_config('idle_in_transaction_session_timeout', %s, true)",
+            [str(LOCK_TIMEOUT_MS)] * 2,
+        )
+    take = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
+    cursor.execute(f"SELECT {take}(%s)", [LOCK])
 
 
 def _select(model: type[Model], names: tuple[str, ...], using: str) -> str:

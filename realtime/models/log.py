@@ -89,9 +89,9 @@ class Stream(models.Model):
 class Log(models.Model):
     """The one row of the whole log: its last position, and the epoch that cursors into it carry.
 
-    Placing locks this row. So events are placed one transaction after the other, in the order in which they
-    were recorded: what was recorded after another event had committed comes after it, and a reader of
-    `position > last` never misses one.
+    Placing is behind one lock (`placing.LOCK`). So events are placed one transaction after the other, in the
+    order in which they were recorded: what was recorded after another event had committed comes after it, and a
+    reader of `position > last` never misses one.
     """
 
     SINGLE = 1
