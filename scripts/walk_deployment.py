@@ -128,7 +128,7 @@ def walk(inside: list[str], *steps: str) -> None:
 
 def look(machine: list[str], restarting: str) -> None:
     """See that the portal is what the page promises: TLS, what is closed, sockets, restarts that lose nothing, logs."""
-    page = ask(machine, "/accounts/login/").lower()
+    page = ask(machine, "/login/").lower()
     for header in (
         "strict-transport-security: max-age=31536000",
         "x-frame-options: deny",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -10,7 +11,10 @@ from uuid import UUID
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.text import capfirst
 
 from engagement import access
 from engagement.access import Role
@@ -49,6 +53,14 @@ def client_names(ids: Collection[UUID | None]) -> dict[UUID, str]:
     return dict(Client.objects.filter(pk__in=[key for key in ids if key]).values_list("pk", "name"))
 
 
+def moment(at: datetime | None) -> str:
+    """Return a time to the second, short enough for a list: what an engineer compares with a log."""
+    if at is None:
+        return "–"
+    told = timezone.localtime(at)
+    return format_html('<time datetime="{}">{}</time>', told.isoformat(), f"{told:%Y-%m-%d %H:%M:%S}")
+
+
 class ClientFilter(admin.SimpleListFilter):
     """By client, out of those that the viewer sees."""
 
@@ -75,6 +87,7 @@ class ReadOnlyAdmin(ModelAdmin):
     """Rows to look at, by the roles of `viewed_by` and by superusers."""
 
     viewed_by: ClassVar[frozenset[Role]] = ADMINS
+    change_list_template = "realtime_admin/list.html"
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # would count each filter's rows
@@ -83,6 +96,13 @@ class ReadOnlyAdmin(ModelAdmin):
 
     class Media:
         css = {"all": ("engagement/admin.css", "realtime_admin/admin.css")}
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Call the list what it lists, and offer the pages beside it to who may see them."""
+        context = {"title": capfirst(self.opts.verbose_name_plural), "pages_offered": may(request, ADMINS)}
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
         """Return whether the viewer's role may look."""

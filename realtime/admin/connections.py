@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,7 +17,7 @@ from django.utils.timesince import timesince
 from engagement import access
 from engagement.admin.scoping import ADMINS, NOBODY, viewer_of
 from realtime import control
-from realtime.admin.base import ClientFilter, ReadOnlyAdmin, client_names, may
+from realtime.admin.base import ClientFilter, ReadOnlyAdmin, client_names, may, moment
 from realtime.admin.overview import overview, overview_data
 from realtime.admin.testing import send_test_event
 from realtime.models import Asked, LiveConnection, ServerProcess
@@ -54,19 +55,7 @@ class OpenFilter(admin.SimpleListFilter):
 class LiveConnectionAdmin(ReadOnlyAdmin):
     """Who watches what; closed ones are the watch log: who looked at which client's stream, from when to when."""
 
-    change_list_template = "realtime_admin/connections.html"
-    list_display = (
-        "who",
-        "role",
-        "scope",
-        "client",
-        "since",
-        "figures",
-        "address",
-        "encoding",
-        "process",
-        "closed",
-    )
+    list_display = ("who", "scope", "client", "since", "figures", "address", "process")
     list_filter = (OpenFilter, "scope", "role", ClientFilter, "encoding", "opened_at", "close_code")
     list_select_related = ("user", "process")
     search_fields = ("user__username", "address", "process__host")
@@ -82,12 +71,11 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
         "address",
         "encoding",
         "process",
-        "opened_at",
-        "closed_at",
-        "close_code",
+        "opened",
+        "closed",
         "sent",
         "lag",
-        "reported_at",
+        "reported",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -98,6 +86,10 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
         if scope is not None and not scope.is_msp and not viewer.is_superuser:
             rows = rows.exclude(role__in=access.MSP_ROLES)
         return rows.order_by("-opened_at")
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+        """Show when a connection was closed only where closed ones are listed."""
+        return [*self.list_display, *(["closed"] if OpenFilter.parameter_name in request.GET else [])]
 
     def get_urls(self) -> list[URLPattern]:
         """Add the pages that are no list of rows."""
@@ -152,12 +144,21 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
     def since(self, row: LiveConnection) -> str:
         """Return for how long it has been, or was, open."""
         end = row.closed_at or timezone.now()
+        seconds = int((end - row.opened_at).total_seconds())
+        lasted = f"{seconds} s" if seconds < 60 else timesince(row.opened_at, end, depth=1)
         return format_html(
-            '<time datetime="{}" title="{}">{}</time>',
-            row.opened_at.isoformat(),
-            row.opened_at,
-            timesince(row.opened_at, end, depth=1),
+            '<time datetime="{}" title="{}">{}</time>', row.opened_at.isoformat(), row.opened_at, lasted
         )
+
+    @admin.display(description="opened")
+    def opened(self, row: LiveConnection) -> str:
+        """Return when it was opened."""
+        return moment(row.opened_at)
+
+    @admin.display(description="figures as of")
+    def reported(self, row: LiveConnection) -> str:
+        """Return when its process told what it was sent."""
+        return moment(row.reported_at)
 
     @admin.display(description="sent / behind")
     def figures(self, row: LiveConnection) -> str:
@@ -169,7 +170,7 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
     @admin.display(description="closed", ordering="closed_at")
     def closed(self, row: LiveConnection) -> str:
         """Return when and with which code it was closed."""
-        return f"{row.closed_at:%Y-%m-%d %H:%M:%S} ({row.close_code})" if row.closed_at else "–"
+        return format_html("{} ({})", moment(row.closed_at), row.close_code) if row.closed_at else "–"
 
     def has_disconnect_permission(self, request: HttpRequest) -> bool:
         """Return whether the viewer may close connections of those they see."""
@@ -192,10 +193,10 @@ class ServerProcessAdmin(ReadOnlyAdmin):
     """Server processes, for superusers."""
 
     viewed_by = NOBODY
-    list_display = ("__str__", "state", "open_connections", "started_at", "heartbeat_at", "stopped_at")
+    list_display = ("__str__", "state", "open_connections", "started", "heartbeat", "stopped")
     search_fields = ("host", "pid")
     actions = ("drain",)
-    fields = ("id", "host", "pid", "state", "open_connections", "started_at", "heartbeat_at", "stopped_at")
+    fields = ("id", "host", "pid", "state", "open_connections", "started", "heartbeat", "stopped")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Count the open connections in the same query."""
@@ -211,6 +212,21 @@ class ServerProcessAdmin(ReadOnlyAdmin):
         if not process.is_live:
             return "silent"
         return "draining" if process.draining else "live"
+
+    @admin.display(description="started", ordering="started_at")
+    def started(self, process: ServerProcess) -> str:
+        """Return when it began."""
+        return moment(process.started_at)
+
+    @admin.display(description="heartbeat", ordering="heartbeat_at")
+    def heartbeat(self, process: ServerProcess) -> str:
+        """Return when it last said that it lives."""
+        return moment(process.heartbeat_at)
+
+    @admin.display(description="stopped", ordering="stopped_at")
+    def stopped(self, process: ServerProcess) -> str:
+        """Return when it ended in order."""
+        return moment(process.stopped_at)
 
     @admin.display(description="connections", ordering="open_count")
     def open_connections(self, process: Any) -> int:

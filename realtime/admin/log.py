@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from engagement.admin.scoping import EVERYBODY, viewer_of
-from realtime.admin.base import ClientFilter, ReadOnlyAdmin, client_names, tenant_condition
+from realtime.admin.base import ClientFilter, ReadOnlyAdmin, client_names, moment, tenant_condition
 from realtime.events import rendering
 from realtime.models import Bookmark, Event, LiveConnection, Log, Outbox
 from realtime.protocol import groups
@@ -72,7 +72,7 @@ class EventAdmin(_NamedClients):
     """Events in their places."""
 
     viewed_by = EVERYBODY
-    list_display = ("position", "type", "severity", "client", "client_seq", "msp_seq", "occurred_at")
+    list_display = ("position", "type", "severity", "client", "client_seq", "msp_seq", "occurred")
     list_filter = (TypeFilter, ClientFilter, "occurred_at")
     search_fields = ("position__exact", "client_seq__exact")
     search_help_text = "A position in the log, or a seq in a client's stream"
@@ -83,7 +83,7 @@ class EventAdmin(_NamedClients):
         "client",
         "client_seq",
         "msp_seq",
-        "occurred_at",
+        "occurred",
         "connected_then",
         "confirmed_by",
         "payload",
@@ -99,6 +99,11 @@ class EventAdmin(_NamedClients):
         if not (term.isascii() and term.isdigit() and len(term) <= 18):
             return queryset.none(), False
         return queryset.filter(Q(position=int(term)) | Q(client_seq=int(term))), False
+
+    @admin.display(description="occurred", ordering="occurred_at")
+    def occurred(self, event: Event) -> str:
+        """Return when it was recorded."""
+        return moment(event.occurred_at)
 
     @admin.display(description="data")
     def payload(self, event: Event) -> SafeString:
@@ -128,10 +133,15 @@ class EventAdmin(_NamedClients):
 class OutboxAdmin(_NamedClients):
     """What was recorded and has no place yet: empty, or nearly, while a publisher works."""
 
-    list_display = ("id", "kind", "client", "key", "recorded_at")
+    list_display = ("id", "kind", "client", "key", "recorded")
     list_filter = ("kind", ClientFilter)
     ordering = ("id",)
-    fields = ("id", "kind", "client", "key", "tx", "recorded_at", "payload")
+    fields = ("id", "kind", "client", "key", "tx", "recorded", "payload")
+
+    @admin.display(description="recorded", ordering="recorded_at")
+    def recorded(self, row: Outbox) -> str:
+        """Return when it was recorded."""
+        return moment(row.recorded_at)
 
     @admin.display(description="facts")
     def payload(self, row: Outbox) -> SafeString:

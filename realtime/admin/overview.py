@@ -34,7 +34,7 @@ TOP = 10
 def overview(request: HttpRequest) -> HttpResponse:
     """Show the page; the script of it asks `overview_data`."""
     _check(request)
-    context = {**admin.site.each_context(request), "title": "Real time", "seconds": SECONDS}
+    context = {**admin.site.each_context(request), "title": "Overview", "seconds": SECONDS}
     return render(request, "realtime_admin/overview.html", context)
 
 

@@ -16,7 +16,9 @@ function row(cells) {
 
 function fill(name, rows, nothing) {
   const body = root.querySelector(`[data-table="${name}"]`);
-  body?.replaceChildren(...(rows.length ? rows.map(row) : [row([nothing])]));
+  if (!body) return;
+  body.replaceChildren(...(rows.length ? rows.map(row) : [row([nothing])]));
+  if (!rows.length) body.rows[0].cells[0].colSpan = body.parentElement.tHead.rows[0].cells.length;
 }
 
 function draw(rates) {
