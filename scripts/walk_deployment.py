@@ -143,7 +143,8 @@ def look(machine: list[str], restarting: str) -> None:
         for _ in "12"
     ]
     for watch in watching:
-        assert watch.stderr and watch.stderr.readline(), "a watch did not connect"
+        assert watch.stderr is not None
+        assert watch.stderr.readline(), "a watch did not connect"
     emitting = start(
         machine, f'manage.py emit_event alert --client "Harbor Dental" --count {EVENTS} --rate 8'
     )

@@ -1,4 +1,4 @@
-"""Write the parts of docs/ that are made from the code: the frames, the close codes and the settings.
+"""Write the parts of docs/ that are made from the code: the frames, the close codes, the settings and the metrics.
 
 They stand between `<!-- made from the code: NAME -->` and `<!-- end -->`. With --check: change nothing, and end with
 status 1 if one is out of step.
@@ -6,15 +6,23 @@ status 1 if one is out of step.
 
 import dataclasses
 import inspect
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from realtime import conf  # noqa: E402
+import django  # noqa: E402
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "compliance_portal.settings")
+django.setup()
+
+from prometheus_client.metrics import MetricWrapperBase  # noqa: E402
+
+from realtime import conf, metrics, metrics_endpoint  # noqa: E402
 from realtime.protocol import described, inbound  # noqa: E402
 from realtime.protocol.closing import CloseCode  # noqa: E402
 
@@ -96,6 +104,23 @@ def settings() -> str:
     return "\n".join(f"#### {title}\n\n{table(heads, rows)}" for title, rows in sections)
 
 
+def metric_table() -> str:
+    """Return the table of all that /metrics shows of ours."""
+    rows = [[f"`{name}`", kind, ", ".join(labels), meaning] for name, kind, labels, meaning in metric_rows()]
+    return table(["metric", "kind", "labels", "meaning"], rows)
+
+
+def metric_rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """Yield name, kind, labels and meaning of each metric: those counted where it happens, then those asked for."""
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            family = metric.describe()[0]
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            yield name, family.type, metric._labelnames, family.documentation
+    for family in metrics_endpoint.State(True, 0, 0, 0, 0.0, 0.0).families():
+        yield family.name, family.type, (), family.documentation
+
+
 def table(heads: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
@@ -108,6 +133,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "close-codes": close_codes,
     "limits": limits,
     "settings": settings,
+    "metrics": metric_table,
 }
 
 if __name__ == "__main__":

@@ -154,13 +154,22 @@ class TestMonitoring:
         assert len(used) > 20
         assert used <= self.names()
 
-    def test_promtool_takes_the_rules(self):
+    def test_promtool_takes_the_rules_and_each_alert_fires_when_it_should(self):
+        folder = DEPLOY / "prometheus"
+        cases = yaml.safe_load((folder / "alerts_test.yaml").read_text())["tests"]
+        fired = {
+            test["alertname"] for case in cases for test in case["alert_rule_test"] if test["exp_alerts"]
+        }
+        rules = yaml.safe_load((folder / "alerts.yaml").read_text())["groups"][0]["rules"]
+        assert fired == {rule["alert"] for rule in rules}
         program = shutil.which("promtool")
         if program is None:
-            pytest.skip("promtool is not installed: the rules' grammar is checked where it is")
-        subprocess.run(
-            [program, "check", "rules", DEPLOY / "prometheus" / "alerts.yaml"], check=True, timeout=60
-        )
+            pytest.skip("promtool is not installed (apt install prometheus): the rules run where it is")
+        for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
+            done = subprocess.run(
+                [program, *command], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def _named(request: httpx.Request) -> None:
