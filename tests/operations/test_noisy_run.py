@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,19 +14,29 @@ from typing import Any
 import httpx
 import pytest
 import websockets
+from django.db import transaction
+from prometheus_client import Gauge
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
 
-from realtime import control
-from realtime.models import ServerProcess
+from realtime import control, metrics, metrics_endpoint
+from realtime.models import LiveConnection, ServerProcess
 from tests.conftest import StartPortal
-from tests.factories import PASSWORD, ApplicationFactory, two_tenants
+from tests.factories import PASSWORD, AlertFactory, ApplicationFactory, two_tenants
 from tests.live import wait_until
 from tests.operations.test_metrics import total
 from tests.realtime.doors import cookie, knock, refresh_token, session_of, token_ending_in
-from tests.servers import PortalServer, RedisServer
+from tests.realtime.test_faults import SETUP, manage
+from tests.servers import PortalServer, PostgresServer, RedisServer
 from tests.sockets import Socket, token_for
 
 pytestmark = pytest.mark.slow
 
+OURS = [metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)]
+GAUGES = {metric.describe()[0].name for metric in OURS if isinstance(metric, Gauge)}
+STATES = {family.name for family in metrics_endpoint.State(True, 0, 0, 0, 0.0, 0.0).families()}
+NOT_HEARD_HERE = {"realtime_doubles_dropped", "realtime_place_failures", "realtime_sweep_failures"}
+"""What no run with a good layer and a good database counts."""
 METRICS_TOKEN = "metrics-token-0123456789-abcdef"
 CHANNEL_KEY = "channel-key-0123456789-abcdef"
 WRONG_PASSWORD = "wrong-password-0123456789"
@@ -46,6 +59,8 @@ ENVIRONMENT = {
     "REALTIME_MESSAGES_BURST": "10",
     "REALTIME_MESSAGES_PER_SECOND": "1",
     "REALTIME_CONNECTIONS_PER_USER": "5",
+    "REALTIME_TAIL_EVENTS": "2",
+    "REALTIME_PRESENCE_INTERVAL": "0.2",
 }
 
 
@@ -214,22 +229,64 @@ async def redis_down_and_up(run: Run, redis: RedisServer, user: Any, application
         await socket.events(1, 10)
 
 
+async def resumes(run: Run, user: Any, colleague: Any, client: Any) -> None:
+    """Fall behind a burst, resume, ask to resume what cannot be, and see a colleague come."""
+    stream = f"msp.{user.msp_id}"
+    async with Socket(f"{run.portal.ws_url}/ws/engagement?batch=1", token=run.secrets["token"]) as socket:
+        await run.in_thread(burst, client, 12)
+        await socket.events(12, 10)
+        await socket.ask({"type": "ping", "positions": {stream: socket.hello["positions"][stream] + 12}})
+        resumed = await socket.ask({"type": "resume", "positions": {stream: 1}})
+        assert resumed["type"] == "resumed"
+        await socket.events(resumed["count"], 10)
+        for reason, name, epoch in (("epoch", stream, str(uuid.uuid4())), ("unknown", "msp.nobody", None)):
+            answer = await socket.ask({"type": "resume", "positions": {name: 1}, "epoch": epoch})
+            assert (answer["type"], answer["reason"]) == ("resync", reason)
+        await socket.ask({"type": "subscribe", "topics": ["presence"]})
+        token = run.secret("a colleague's token", token_for(colleague))
+        async with Socket(f"{run.portal.ws_url}/ws/engagement", token=token):
+            while not (await socket.receive(10)).get("joined"):
+                pass
+
+
+def burst(client: Any, count: int) -> None:
+    """Raise alerts in one transaction: they come in one announcement, more of them than the server keeps in memory."""
+    with transaction.atomic():
+        AlertFactory.create_batch(count, client=client)
+
+
+async def sent_away(run: Run, user: Any) -> None:
+    """Be disconnected by an administrator, then lose one's access."""
+    token = run.secret("another token", token_for(user))
+    async with Socket(f"{run.portal.ws_url}/ws/engagement", token=token) as socket:
+        row = LiveConnection.objects.filter(pk=socket.hello["connection_id"])
+        await run.in_thread(wait_until, row.exists, "the connection has no row")
+        assert await run.in_thread(control.close, row) == 1
+        assert (await socket.closed(10))[0] == 4003
+    async with Socket(f"{run.portal.ws_url}/ws/engagement", token=token) as socket:
+        user.is_active = False
+        await run.in_thread(user.save)
+        assert (await socket.closed(10))[0] == 4003
+
+
 async def drain(run: Run, user: Any) -> None:
-    """Have the process hand its connections over, scraping it meanwhile."""
+    """Have the process hand its connections over."""
     async with Socket(f"{run.portal.ws_url}/ws/engagement", token=run.secrets["token"]) as socket:
         mine = ServerProcess.objects.live().filter(pid=run.portal.pid)
         processes = await run.in_thread(lambda: list(mine.values_list("pk", flat=True)))
         assert processes
         await run.in_thread(control.drain, processes)
         assert (await socket.closed(15))[0] == 1012
-    await run.in_thread(wait_until, lambda: run.logged("draining"), "the drain was not logged", 10)
+    ended = {"event": "disconnected", "code": 1012}
+    await run.in_thread(wait_until, lambda: run.logged(**ended), "the drain was not logged", 10)
 
 
 @pytest.mark.parametrize("server", ["daphne", "uvicorn"])
 async def test_every_event_shows_in_log_and_metrics_and_no_secret_in_either(
-    portal_server: StartPortal, redis: RedisServer, in_thread, server
+    portal_server: StartPortal, redis: RedisServer, in_thread, server, tmp_path, monkeypatch
 ):
-    portal = await in_thread(portal_server, server=server, env={**ENVIRONMENT, "REDIS_URL": redis.url})
+    here = {"REDIS_URL": redis.url, metrics_endpoint.FILES: str(tmp_path)}
+    portal = await in_thread(portal_server, server=server, env={**ENVIRONMENT, **here})
     run = Run(portal, in_thread)
     run.secret("metrics token", METRICS_TOKEN)
     run.secret("channel key", CHANNEL_KEY)
@@ -240,14 +297,19 @@ async def test_every_event_shows_in_log_and_metrics_and_no_secret_in_either(
     await bad_connections(run, user)
     await bad_frames(run, user)
     await redis_down_and_up(run, redis, user, application)
+    await resumes(run, user, tenant.msp_user, tenant.client)
+    await sent_away(run, tenant.msp_user)
     await too_many(run, user)
     await asyncio.sleep(1.5)  # what sockets were sent is told to Prometheus once a second
     text = await run.metrics()
     await drain_when_allowed(run, user)
+    # What a process counted outlives it in the files that the processes of a host share.
+    monkeypatch.setenv(metrics_endpoint.FILES, str(tmp_path))
+    last = metrics_endpoint.exposition(metrics_endpoint.State(layer_up=True)).decode()
     log = await in_thread(portal.log_text)
 
     assert run.found_in(log) == []
-    assert run.found_in(text) == []
+    assert run.found_in(text + last) == []
     # channels_redis says with a traceback that Redis is gone; nothing of ours raised.
     raised = [
         line for line in run.lines() if "Traceback" in str(line) and line["logger"] != "channels_redis.pubsub"
@@ -255,7 +317,7 @@ async def test_every_event_shows_in_log_and_metrics_and_no_secret_in_either(
     assert raised == []
 
     def seen(name: str, **labels: str) -> bool:
-        return total(text, name, **labels) >= 1
+        return total(last, name, **labels) >= 1
 
     # What happened, as the log tells it and as the metrics tell it.
     told: list[tuple[bool, bool]] = [
@@ -311,9 +373,34 @@ async def test_every_event_shows_in_log_and_metrics_and_no_secret_in_either(
         (True, seen("realtime_commit_to_publish_seconds_count")),
         (True, seen("realtime_commit_to_hub_seconds_count")),
         (True, seen("realtime_hub_to_socket_seconds_count")),
-        (run.logged("draining"), True),
+        (True, seen("realtime_changes_recorded_total")),
+        (True, seen("realtime_events_placed_total")),
+        (True, seen("realtime_announcements_total")),
+        (True, seen("realtime_sweeps_total")),
+        (True, seen("realtime_gaps_repaired_total", found_by="sweep")),
+        (True, seen("realtime_catch_ups_total")),
+        (True, seen("realtime_resumes_total", outcome="replay")),
+        (True, seen("realtime_resumes_total", outcome="resync_epoch")),
+        (True, seen("realtime_resumes_total", outcome="resync_unknown")),
+        (run.logged("disconnected", code=4003), seen("realtime_connections_closed_total", code="4003")),
+        (True, seen("realtime_connections_disconnected_total")),
+        (run.logged("access revoked"), seen("realtime_connections_revoked_total")),
+        (run.logged("disconnected", code=1012), seen("realtime_connections_closed_total", code="1012")),
+        (run.logged("draining"), seen("realtime_drains_total")),
     ]
     assert [index for index, both in enumerate(told) if not all(both)] == []
+    # No metric is left that nothing ever counts; states show whatever they are.
+    families = list(text_string_to_metric_families(last))
+    silent = {
+        family.name
+        for family in families
+        if family.type in {"counter", "histogram"} and not any(sample.value for sample in family.samples)
+    }
+    assert silent <= NOT_HEARD_HERE
+    counted = {metric.describe()[0].name for metric in OURS}
+    assert counted - {family.name for family in families} - GAUGES - NOT_HEARD_HERE == set()
+    for name in GAUGES | STATES:
+        assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name
     for line in run.lines():
         if line["event"] in {"connected", "disconnected", "message error"}:
             assert line["connection"]
@@ -331,3 +418,35 @@ async def drain_when_allowed(run: Run, user: Any) -> None:
         await asyncio.sleep(0.2)
     await asyncio.sleep(0.5)  # and once more
     await drain(run, user)
+
+
+@pytest.mark.postgres
+async def test_a_database_that_goes_away_shows_and_so_does_its_return(in_thread):
+    with PostgresServer(durable=False) as postgres:
+        env = {**ENVIRONMENT, "DATABASE_URL": postgres.url, "REDIS_PREFIX": uuid.uuid4().hex}
+        await in_thread(manage, "migrate", "--verbosity", "0", env=env)
+        done = await in_thread(manage, "shell", "-c", SETUP, env=env)
+        token = done.stdout.split()[-1]
+        redis_url = os.environ["REDIS_URL"]
+        with PortalServer(database_url=postgres.url, redis_url=redis_url, environment=env) as portal:
+            run = Run(portal, in_thread)
+
+            async def shows(up: int, ready: int) -> None:
+                async with asyncio.timeout(30):
+                    while total(await run.metrics(), "realtime_database_up") != up:  # noqa: ASYNC110
+                        await asyncio.sleep(0.2)
+                async with httpx.AsyncClient() as client:
+                    answer = await client.get(f"{portal.url}/readyz", timeout=10)
+                assert answer.status_code == ready
+
+            async with Socket(f"{portal.ws_url}/ws/engagement", token=token) as socket:
+                await shows(1, 200)
+                await in_thread(postgres.kill)
+                await shows(0, 503)
+                await in_thread(
+                    wait_until, lambda: run.logged("sweep failed"), "no failed sweep was logged", 15
+                )
+                assert total(await run.metrics(), "realtime_sweep_failures_total") >= 1
+                await in_thread(postgres.start)
+                await shows(1, 200)
+                assert (await socket.ask({"type": "ping"}))["type"] == "pong"
