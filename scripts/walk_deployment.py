@@ -122,7 +122,8 @@ def walk(inside: list[str], *steps: str) -> None:
     """Run commands of the page in one shell, echoing them; the first that fails ends it."""
     typed = "".join(steps).replace("manage.py createsuperuser", "manage.py createsuperuser --noinput")
     names = [f"{name}={value}" for name, value in BY_HAND.items()]
-    script = f"set -euxo pipefail\nexport DEBIAN_FRONTEND=noninteractive {' '.join(names)}\n{typed}"
+    print(typed, flush=True)
+    script = f"set -euo pipefail\nexport DEBIAN_FRONTEND=noninteractive {' '.join(names)}\n{typed}"
     print(run(*inside, "bash", "-c", script, timeout=900))
 
 

@@ -80,6 +80,14 @@ class TestProductionSettings:
         (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
         assert int(seconds) > float(production_environment()["REALTIME_DRAIN_SECONDS"]) + 10
 
+    def test_a_unit_has_started_when_its_process_is_ready(self):
+        """Else `systemctl restart portal@8001 && systemctl restart portal@8002` leaves a moment without any."""
+        text = (DEPLOY / "systemd" / "portal@.service").read_text()
+        (command,) = re.findall(r"^ExecStartPost=(.*)$", text, re.MULTILINE)
+        assert command.split()[0] == "/usr/bin/curl"
+        assert "--retry-connrefused" in command
+        assert command.endswith("http://127.0.0.1:%i/readyz")
+
     @pytest.mark.parametrize("unit", ["portal@.service", "portal-prune.service", "portal-prune.timer"])
     def test_systemd_understands_the_units(self, unit, tmp_path):
         program = shutil.which("systemd-analyze")
