@@ -13,8 +13,10 @@ Added to the page's commands is only what a person types: passwords.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -96,35 +98,38 @@ def booted(folder: Path) -> Iterator[list[str]]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
+    systemd = None
     try:
-        inside = ["nsenter", "--target", leader(nspawn.pid), "--all", "env", "--ignore-environment"]
+        systemd = leader(nspawn.pid)
+        inside = ["nsenter", "--target", str(systemd), "--all", "env", "--ignore-environment"]
         inside += ["HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
         run(*inside, "systemctl", "is-system-running", "--wait", stdout=subprocess.DEVNULL, timeout=60)
         yield inside
         run(*inside, "systemctl", "poweroff")
         nspawn.wait(60)
     finally:
-        nspawn.kill()
-        nspawn.wait()
+        if nspawn.poll() is None:
+            os.kill(systemd or nspawn.pid, signal.SIGKILL)  # the machine would outlive nspawn
+        nspawn.wait(60)
 
 
-def leader(nspawn: int) -> str:
+def leader(nspawn: int) -> int:
     """Return the pid, here, of the machine's systemd, once it listens."""
     for _ in range(100):
         time.sleep(0.2)
         for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
             if Path(f"/proc/{child}/root/run/systemd/private").exists():
-                return child
+                return int(child)
     raise TimeoutError("The machine did not boot within 20 s.")
 
 
 def walk(inside: list[str], *steps: str) -> None:
     """Run commands of the page in one shell, echoing them; the first that fails ends it."""
     typed = "".join(steps).replace("manage.py createsuperuser", "manage.py createsuperuser --noinput")
-    names = [f"{name}={value}" for name, value in BY_HAND.items()]
-    print(typed, flush=True)
-    script = f"set -euo pipefail\nexport DEBIAN_FRONTEND=noninteractive {' '.join(names)}\n{typed}"
-    print(run(*inside, "bash", "-c", script, timeout=900))
+    names = " ".join(f"{name}={value}" for name, value in BY_HAND.items())
+    echoing = """trap 'echo "# $BASH_COMMAND"' DEBUG"""
+    script = f"set -euo pipefail\nexport DEBIAN_FRONTEND=noninteractive {names}\n{echoing}\n{typed}"
+    run(*inside, "bash", "-c", script, timeout=900, stdout=None)
 
 
 def look(machine: list[str], restarting: str) -> None:
@@ -198,7 +203,9 @@ def start(machine: list[str], command: str) -> subprocess.Popen[str]:
     )
 
 
-def run(*command: str | Path, timeout: float = 60, check: bool = True, stdout: int = subprocess.PIPE) -> str:
+def run(
+    *command: str | Path, timeout: float = 60, check: bool = True, stdout: int | None = subprocess.PIPE
+) -> str:
     """Run a command; return its output."""
     done = subprocess.run(command, stdout=stdout, text=True, errors="replace", timeout=timeout, check=check)
     return done.stdout or ""
