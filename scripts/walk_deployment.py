@@ -144,24 +144,24 @@ def look(machine: list[str], restarting: str) -> None:
     for path in ("/metrics", "/healthz", "/readyz"):
         assert " 404 " in ask(machine, path).partition("\n")[0], f"{path} is not closed to the outside"
 
-    watching = [
-        start(machine, f"manage.py watch --json --topics alert --count {EVENTS} --url https://{HOST}")
-        for _ in "12"
-    ]
-    for watch in watching:
-        assert watch.stderr is not None
-        assert watch.stderr.readline(), "a watch did not connect"
-    emitting = start(
-        machine, f'manage.py emit_event alert --client "Harbor Dental" --count {EVENTS} --rate 8'
-    )
-    walk(machine, restarting)
-    assert emitting.poll() is None, "the restarts outlasted the events: emit more"
-    for watch in watching:
-        out, err = watch.communicate(timeout=120)
-        places = [json.loads(line)["seq"] for line in out.splitlines()]
-        assert places == list(range(places[0], places[0] + EVENTS)), f"{places}\n{err}"
-        print(f"{EVENTS} events over wss, in order, while both processes restarted. Its connection:\n{err}")
-    assert emitting.wait(60) == 0
+    watch = f"manage.py watch --json --topics alert --count {EVENTS} --url https://{HOST}"
+    emit = f'manage.py emit_event alert --client "Harbor Dental" --count {EVENTS} --rate 8'
+    with tempfile.TemporaryDirectory() as told:
+        logs = [Path(told, name) for name in ("a", "b")]
+        watching = [start(machine, watch, log) for log in logs]
+        for log in logs:
+            wait_for("Connected", log)
+        emitting = start(machine, emit, Path(told, "emitted"))
+        for log in logs:
+            wait_for('"seq"', log)
+        walk(machine, restarting)
+        assert emitting.poll() is None, "the restarts outlasted the events: emit more"
+        assert [process.wait(120) for process in (emitting, *watching)] == [0, 0, 0]
+        for log in logs:
+            places = [int(seq) for seq in re.findall(r'^{.*"seq": (\d+)', log.read_text(), re.MULTILINE)]
+            assert places == list(range(places[0], places[0] + EVENTS)), log.read_text()
+            print(f"{EVENTS} events over wss, in order, while both processes restarted. Its connection:")
+            print("\n".join(line for line in log.read_text().splitlines() if not line.startswith("{")))
 
     password = BY_HAND["DEMO_PASSWORD"]
     signing_in = json.dumps({"username": "client_user", "password": password})
@@ -194,13 +194,23 @@ def ask(machine: list[str], path: str, *options: str, ended: bool = True) -> str
     return run(*machine, "curl", *tls, *options, url, check=ended)
 
 
-def start(machine: list[str], command: str) -> subprocess.Popen[str]:
-    """Start a command of the portal in the machine."""
+def start(machine: list[str], command: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start a command of the portal in the machine; what it says goes into `log`."""
     settings = "cd /srv/portal; set -a; . /etc/portal/portal.env; SSL_CERT_FILE=/etc/portal/tls/portal.pem"
     script = f"{settings}; DEMO_PASSWORD={BY_HAND['DEMO_PASSWORD']}; exec .venv/bin/python {command}"
-    return subprocess.Popen(
-        [*machine, "bash", "-euc", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [*machine, "bash", "-euc", script], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+
+
+def wait_for(text: str, log: Path) -> None:
+    """Wait until `text` stands in `log`."""
+    for _ in range(300):
+        if text in log.read_text():
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"No {text!r} within 30 s: {log.read_text()}")
 
 
 def run(

@@ -123,6 +123,19 @@ def test_what_is_named_exists(page):
         assert f'"{check}"' in (ROOT / "realtime" / "checks.py").read_text()
 
 
+def test_the_walk_finds_the_commands_of_the_deployment_page():
+    """scripts/walk_deployment.py types them into an empty machine, which takes root, debootstrap and minutes."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import walk_deployment
+
+    steps = walk_deployment.sections((ROOT / "docs" / "deployment.md").read_text())
+    assert all(steps[number] for number in "12345678")
+    assert steps["Restarting"].splitlines() == [f"systemctl restart portal@{port}" for port in (8001, 8002)]
+    assert "manage.py createsuperuser\n" in steps["5"]
+    assert "seed_demo" in steps["8"]
+    assert "emit_event" in steps["8"]
+
+
 def test_every_error_code_is_explained():
     text = (ROOT / "docs" / "protocol.md").read_text()
     table = text[text.index("## Error codes") : text.index("## Frames from the client")]
