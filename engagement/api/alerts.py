@@ -130,11 +130,25 @@ class AlertFilter(django_filters.FilterSet):
         return alerts
 
 
+class PositionedPages(Pages):
+    """Pages of an answer that `Positioned` adds to: the schema tells those members too."""
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema of a page."""
+        told: dict[str, Any] = super().get_paginated_response_schema(schema)
+        places = {"type": "object", "additionalProperties": {"type": "integer"}}
+        told["properties"] |= {
+            "positions": {**places, "description": "Places in the streams, read before the rows."},
+            "epoch": {"type": "string", "description": "Belongs to the positions."},
+        }
+        return told
+
+
 class AlertListView(Positioned, PortalAPIView, ListAPIView[Alert]):
     """The alerts of the clients that the caller sees."""
 
     serializer_class = AlertSerializer
-    pagination_class = Pages
+    pagination_class = PositionedPages
     filterset_class = AlertFilter
     queryset = Alert.objects.none()
 

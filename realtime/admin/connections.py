@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -87,7 +86,7 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
             rows = rows.exclude(role__in=access.MSP_ROLES)
         return rows.order_by("-opened_at")
 
-    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+    def get_list_display(self, request: HttpRequest) -> Any:
         """Show when a connection was closed only where closed ones are listed."""
         return [*self.list_display, *(["closed"] if OpenFilter.parameter_name in request.GET else [])]
 

@@ -34,7 +34,7 @@ WATCHED_FIELDS: dict[str, serializers.Field[Any, Any, Any, Any]] = {
     "client_watchers": serializers.IntegerField(),
     "watchers": serializers.ListField(child=serializers.DictField(child=serializers.CharField())),
 }
-WATCHED = inline_serializer("Watched", WATCHED_FIELDS)
+WATCHED = inline_serializer("Watched", dict(WATCHED_FIELDS))  # a copy: the class takes its fields out
 
 
 class StatsView(PortalAPIView):
@@ -169,7 +169,7 @@ class PresenceView(PortalAPIView):
                 "PresenceOverview",
                 {
                     "clients": serializers.DictField(child=WATCHED),
-                    "msp": inline_serializer("MspPresence", WATCHED_FIELDS, allow_null=True),
+                    "msp": inline_serializer("MspPresence", dict(WATCHED_FIELDS), allow_null=True),
                 },
             ),
             404: NOT_FOUND,

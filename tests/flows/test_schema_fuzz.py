@@ -21,7 +21,31 @@ from tests.sockets import token_for
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 EXAMPLES = 12
-CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
+
+
+def no_key_is_untold(ctx: Any, response: Any, case: Any) -> None:
+    """Fail where an answer has a key that the schema does not tell: an additive drift conforms to any schema."""
+    document = case.operation.schema.raw_schema
+    told = document["paths"][case.operation.path][case.operation.method.lower()]["responses"]
+    schema = (
+        told.get(str(response.status_code), {})
+        .get("content", {})
+        .get("application/json", {})
+        .get("schema", {})
+    )
+    name = schema.get("$ref", "").rpartition("/")[2]
+    properties = document["components"]["schemas"].get(name, {}).get("properties")
+    if properties:
+        assert set(response.json()) <= properties.keys(), case.operation.label
+
+
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    no_key_is_untold,
+]
 NEVER = ("/api/v1/auth/token/", "/api/v1/auth/token/refresh/")
 """Sign-in: guesses there lock the address out, and that is tested elsewhere."""
 
