@@ -114,7 +114,13 @@ def markdown(run: Run, plot: str | None) -> str:
         if outcome.failed:
             lines += [f"## {name}", "", f"Failed: {outcome.failed}", ""]
         for table in outcome.tables:
-            lines += [f"## {table.title}", "", *_table(table), *(f"{note}  " for note in table.notes), ""]
+            lines += [
+                f"## {table.title}",
+                "",
+                *table_lines(table),
+                *(f"{note}  " for note in table.notes),
+                "",
+            ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -122,7 +128,8 @@ def _listed(where: str, found: dict[str, str]) -> str:
     return f"{where.capitalize()}: {', '.join(f'{name} {version}' for name, version in found.items())}.  "
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """Return a table in Markdown, and an empty line."""
     keys = list(table.columns)
     lines = ["| " + " | ".join(table.columns.values()) + " |", "|---|" + "---:|" * (len(keys) - 1)]
     lines += ["| " + " | ".join(show(row.get(key)) for key in keys) + " |" for row in table.rows]

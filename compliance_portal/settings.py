@@ -128,19 +128,22 @@ DATABASE_URL: str = env("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqli
 DATABASES = {"default": database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL: str = env("REDIS_URL", default="")
+REDIS_URLS: list[str] = env.list("REDIS_URL", default=[])
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
         # Pub/sub: the core layer loses messages silently under load (PITFALLS.md). What this one may lose,
         # the rows repair.
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": [{"address": REDIS_URL, "socket_timeout": 5, "socket_connect_timeout": 2}],
+            # Of several, each carries the groups whose names hash to it: the same list in the same order everywhere.
+            "hosts": [
+                {"address": url, "socket_timeout": 5, "socket_connect_timeout": 2} for url in REDIS_URLS
+            ],
             "prefix": env("REDIS_PREFIX", default="portal"),
             "symmetric_encryption_keys": env.list("CHANNEL_ENCRYPTION_KEY", default=[]),
         },
     }
-    if REDIS_URL
+    if REDIS_URLS
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
 }
 

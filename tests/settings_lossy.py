@@ -1,8 +1,8 @@
 """The portal over a layer that loses and doubles messages (`DJANGO_SETTINGS_MODULE=tests.settings_lossy`)."""
 
 from compliance_portal.settings import *  # noqa: F403
-from compliance_portal.settings import CHANNEL_LAYERS, REDIS_URL
+from compliance_portal.settings import CHANNEL_LAYERS, REDIS_URLS
 
 CHANNEL_LAYERS["default"]["BACKEND"] = (
-    f"tests.layers.{'LossyRedisLayer' if REDIS_URL else 'LossyInMemoryLayer'}"
+    f"tests.layers.{'LossyRedisLayer' if REDIS_URLS else 'LossyInMemoryLayer'}"
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.measures import (
+    ceilings,
     encodings,
     eventlog,
     fanout,
@@ -45,5 +46,6 @@ MEASURES = (
     Measure("ingest", "interactions a second through REST, save() and bulk_create", ingest.run),
     Measure("resuming", "a storm of 2,000 sockets that resume", resuming.run),
     Measure("encodings", "bytes and processor time of each encoding on dashboard traffic", encodings.run),
+    Measure("ceilings", "what placing, Redis and a process take at most: for the model", ceilings.run),
     Measure("eventlog", "resuming and sweeping with 10 million events in the log", eventlog.run),
 )

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from benchmarks.results import Outcome, Table, show
@@ -18,6 +19,7 @@ BATCH = 20
 """Events in a batch: what waits for a connection that is a moment behind."""
 
 REPEATS = 5
+RATES = (2.0, 0.2)
 COLUMNS = {
     "title": "",
     "engagement_update": "engagement_update, bytes",
@@ -42,6 +44,10 @@ def run(stage: Stage, say: Say) -> Outcome:
         row["share"] = row["all"] / base * 100
         table.rows.append(row)
         say(f"{title}: {show(row['all'])} bytes, {show(row['share'])} %")
+    for rate in RATES:
+        row = _folded(events, rate)
+        table.rows.append(row | {"share": row["all"] / base * 100})
+        say(f"{row['title']}: {show(row['all'])} bytes, {show(row['all'] / base * 100)} %")
     row = _deltas(events)
     table.rows.append(row | {"share": row["all"] / base * 100})
     say(f"{row['title']}: {show(row['all'])} bytes, {show(row['all'] / base * 100)} %")
@@ -158,11 +164,35 @@ def _sized(title: str, events: list[Any], sizes: list[int]) -> dict[str, Any]:
     return row
 
 
+def _folded(events: list[Any], rate: float) -> dict[str, Any]:
+    """Return the bytes of an event for a connection that asks for `?rate=`: each round folded, in one frame."""
+    from realtime.hub.conflation import fold
+    from realtime.hub.tail import batch_frame
+    from realtime.protocol.encoding import Encoding
+
+    rounds: dict[tuple[str, int], list[Any]] = {}
+    for event in events:
+        moment = int(datetime.fromisoformat(event.timestamp).timestamp() * rate)
+        rounds.setdefault((event.stream, moment), []).append(event)
+    took, size = [], 0
+    for _ in range(REPEATS):
+        fresh = [[_copy(event) for event in one] for one in rounds.values()]
+        started = time.process_time()
+        size = sum(len(batch_frame(fold(one), Encoding.JSON, 512)) for one in fresh)
+        took.append(time.process_time() - started)
+    return {
+        "title": f"JSON at rate={rate:g}, {len(events) / len(rounds):.0f} events a round",
+        "all": size / len(events),
+        "cpu_us": min(took) / len(events) * 1e6,
+    }
+
+
 def _deltas(events: list[Any]) -> dict[str, Any]:
     """Return the sizes if engagement rows carried only the fields that changed since their last event."""
     from realtime.protocol.encoding import event_json
 
     last: dict[tuple[str, str], dict[str, Any]] = {}
+    started = time.process_time()
     sizes = []
     for event in events:
         data = json.loads(event.data)
@@ -188,4 +218,6 @@ def _deltas(events: list[Any]) -> dict[str, Any]:
         sizes.append(
             len(event_json(event.type, event.client_id, event.stream, event.seq, event.timestamp, text))
         )
-    return _sized("JSON, engagement rows as deltas (not built)", events, sizes)
+    return _sized("JSON, engagement rows as deltas (not built)", events, sizes) | {
+        "cpu_us": (time.process_time() - started) / len(events) * 1e6
+    }
