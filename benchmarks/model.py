@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +21,34 @@ from benchmarks.results import FOLDER, Table, show, table_lines
 NEVER = math.inf
 
 
+def _option(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is asked of the system, and of what it is built."""
+    """What is asked of the system, and of what it is built: the options of the command."""
 
-    connections: int = 1_000_000
-    clients: int = 20_000
-    msps: int = 200
-    events: float = 0.05
-    """Events a second of one client."""
-    msp_share: float = 0.05
-    """Share of the connections that follow an MSP's stream: all its clients."""
-    per_process: int = 10_000
-    """Most connections of one process."""
-    together: bool = False
-    """Whether the proxy brings the connections of one MSP and its clients to the same processes."""
-    storm: float = 300.0
-    """Seconds within which all connections come back after all were lost."""
-    cores: int = 8
-    memory_gb: float = 32.0
-    """A machine for processes."""
-    network_gbit: float = 10.0
-    use: float = 0.6
-    """How much of a core, or of another limit, may be in use lastingly."""
+    connections: int = _option(1_000_000, "connections, open all the time")
+    clients: int = _option(20_000, "clients")
+    msps: int = _option(200, "MSPs")
+    events: float = _option(0.05, "events a second of one client, each of a transaction of its own")
+    msp_share: float = _option(0.05, "share of the connections that follow an MSP's stream: all its clients")
+    per_process: int = _option(10_000, "most connections of one process")
+    together: bool = _option(
+        False, "the proxy brings connections of one MSP and its clients to the same processes"
+    )
+    storm: float = _option(300.0, "seconds within which all connections come back after all were lost")
+    cores: int = _option(8, "cores of a machine for processes")
+    memory_gb: float = _option(32.0, "its memory in GB")
+    network_gbit: float = _option(10.0, "its network in Gbit/s")
+    use: float = _option(0.6, "how much of a core, or of any other limit, may be in use lastingly")
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if field.name not in {"together", "msp_share", "events"} and not getattr(self, field.name) > 0:
-                raise ValueError(f"{field.name} is {getattr(self, field.name)}; it takes more than 0.")
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            if option.name not in {"together", "msp_share", "events"} and not value > 0:
+                raise ValueError(f"{option.name} is {value}; it takes more than 0.")
         if not 0 <= self.msp_share <= 1 or not 0 < self.use <= 1 or self.events < 0:
             raise ValueError("msp_share and use are shares, from 0 to 1; events is 0 or more.")
 
@@ -288,15 +288,24 @@ def report(load: Load, figures: dict[str, Figure]) -> str:
 def parser() -> argparse.ArgumentParser:
     """Return the command's options: the fields of `Load`."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.model", description=__doc__.split("\n\n")[0])
-    for field in dataclasses.fields(Load):
-        name = f"--{field.name.replace('_', '-')}"
-        if field.name == "together":
-            made.add_argument(name, action="store_true")
+    for option in dataclasses.fields(Load):
+        name, meaning = f"--{option.name.replace('_', '-')}", option.metadata["meaning"]
+        if option.default is False:
+            made.add_argument(name, action="store_true", help=meaning)
         else:
-            made.add_argument(
-                name, type=type(field.default), default=field.default, help="default: %(default)s"
-            )
+            kind, told = type(option.default), f"{meaning} (default: %(default)s)"
+            made.add_argument(name, type=kind, default=option.default, help=told)
     return made
+
+
+def assumptions() -> str:
+    """Return the options as a table."""
+    table = Table("", {"name": "option", "default": "default", "meaning": "meaning"})
+    for option in dataclasses.fields(Load):
+        default = "no" if option.default is False else f"{option.default:,}"
+        name = f"`--{option.name.replace('_', '-')}`"
+        table.rows.append({"name": name, "default": default, "meaning": option.metadata["meaning"]})
+    return "\n".join(table_lines(table))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Write the parts of docs/ that are made from the code: the frames, the close codes, the settings and the metrics.
+"""Write the parts of docs/ that are made from the code: frames, close codes, settings, metrics, the model of a load.
 
 They stand between `<!-- made from the code: NAME -->` and `<!-- end -->`. With --check: change nothing, and end with
 status 1 if one is out of step.
@@ -22,6 +22,7 @@ django.setup()
 
 from prometheus_client.metrics import MetricWrapperBase  # noqa: E402
 
+from benchmarks import model  # noqa: E402
 from realtime import conf, metrics, metrics_endpoint  # noqa: E402
 from realtime.protocol import described, inbound  # noqa: E402
 from realtime.protocol.closing import CloseCode  # noqa: E402
@@ -134,6 +135,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "limits": limits,
     "settings": settings,
     "metrics": metric_table,
+    "scaling-assumptions": model.assumptions,
+    "scaling": lambda: model.report(model.Load(), model.measured()) + "\n",
+    "scaling-together": lambda: model.report(model.Load(together=True), model.measured()) + "\n",
 }
 
 if __name__ == "__main__":

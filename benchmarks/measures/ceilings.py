@@ -67,7 +67,7 @@ def _placing(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
     with stage.everything_everywhere(), cores.on(cores.ALL):
         for title, key, limit, count in (
             (f"events placed, {ROUND} a transaction", "placed", ROUND, stage.pick(10_000, 4000)),
-            ("events placed, 1 a transaction", "rounds", 1, stage.pick(600, 200)),
+            ("events placed, 1 a transaction", "rounds", 1, stage.pick(200, 100)),
         ):
             rates, cpu = [], []
             for _ in range(3):
@@ -108,7 +108,7 @@ def _place(stage: Stage, applications: list[Any], count: int, limit: int) -> tup
 
 
 def _redis(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    count = stage.pick(40_000, 10_000)
+    count = stage.pick(100_000, 40_000)
     rate_alone, cpu_alone = _publish(stage, 0, count)
     _, cpu_all = _publish(stage, SUBSCRIBERS, count // 4)
     copy = (cpu_all - cpu_alone) / SUBSCRIBERS

@@ -64,6 +64,26 @@ describe("resuming", () => {
     expect(positions.isSettled).toBe(true);
   });
 
+  it("takes a folded update for all that it stands for: seqs that are skipped are no gap", () => {
+    const positions = new Positions({ positions: { s: 5 }, epoch: "e" });
+    const uses = (seq: number, folded: number): EventFrame => ({
+      type: "interaction_update",
+      client_id: "c",
+      stream: "s",
+      seq,
+      timestamp: "",
+      folded,
+      data: { app_id: "a", interaction_count: folded },
+    });
+    positions.welcome({ positions: { s: 20 }, epoch: "e" } as never);
+    positions.resumed({ type: "resumed", stream: "s", from: 5, to: 20, count: 15 });
+    expect([uses(12, 6), uses(20, 9)].map((frame) => positions.isNew(frame))).toEqual([true, true]);
+    expect(positions.isSettled).toBe(true);
+    expect(positions.isNew(uses(26, 6))).toBe(true);
+    expect(positions.cursor).toEqual({ positions: { s: 26 }, epoch: "e" });
+    expect(positions.isNew(uses(26, 6))).toBe(false);
+  });
+
   it("drops doubles, of each stream for itself", async () => {
     const parts = await connected();
     const { server, client } = parts;
