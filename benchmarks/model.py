@@ -39,7 +39,7 @@ class Load:
         False, "the proxy brings connections of one MSP and its clients to the same processes"
     )
     storm: float = _option(300.0, "seconds within which all connections come back after all were lost")
-    cores: int = _option(8, "cores of a machine for processes")
+    cores: int = _option(8, "cores of a machine, for processes or for PostgreSQL")
     memory_gb: float = _option(32.0, "its memory in GB")
     network_gbit: float = _option(10.0, "its network in Gbit/s")
     use: float = _option(0.6, "how much of a core, or of any other limit, may be in use lastingly")
@@ -85,10 +85,12 @@ class Resource:
 
 
 FIGURES: dict[str, tuple[str, str]] = {
-    "hear_us": ("ceilings", "hear_cpu_us"),
-    "deliver_us": ("ceilings", "deliver_cpu_us"),
-    "process_mb": ("ceilings", "process_mb"),
-    "placed": ("ceilings", "placed_per_second"),
+    "hear_us": ("hearing", "hear_cpu_us"),
+    "deliver_us": ("hearing", "deliver_cpu_us"),
+    "process_mb": ("hearing", "process_mb"),
+    "place_us": ("ceilings", "placed_cpu_us"),
+    "save_pg_us": ("ceilings", "save_pg_us"),
+    "handshake_pg_us": ("hearing", "handshake_pg_us"),
     "publish_us": ("ceilings", "publish_cpu_us"),
     "copy_us": ("ceilings", "copy_cpu_us"),
 }
@@ -125,14 +127,6 @@ def measured(folder: Path = FOLDER) -> dict[str, Figure]:
     )
     figures["comeback_ms"] = row(
         "resuming", lambda found: "memory" in found["title"], lambda found: found["cpu_ms"]
-    )
-    figures["comebacks"] = row(
-        "resuming", lambda found: "rows" in found["title"], lambda found: found["per_second"]
-    )
-    figures["commits"] = row(
-        "writes",
-        lambda found: found["title"].endswith("8 processes"),
-        lambda found: 8000 / found["tracked_ms"],
     )
     return figures
 
@@ -207,13 +201,20 @@ def resources(load: Load, figures: dict[str, Figure]) -> list[Resource]:
         Resource("memory of the processes", "GB", memory, load.memory_gb, source("connection_kb", "process_mb"), True),
         Resource("network out", "Gbit/s", traffic, load.network_gbit, source("event_bytes"), True),
         Resource("Redis", "cores", redis, 1, source("publish_us", "copy_us"), True),
-        Resource("placing (one at a time)", "events/s", events, figures["placed"].value, source("placed"), False),
         Resource(
-            "PostgreSQL, tracked saves of one event each",
-            "1/s",
+            "placing (one transaction at a time)",
+            "events/s",
             events,
-            figures["commits"].value,
-            source("commits"),
+            1e6 / figures["place_us"].value,
+            source("place_us"),
+            False,
+        ),
+        Resource(
+            "PostgreSQL: saves of one event each, and placing them",
+            "cores",
+            events * figures["save_pg_us"].value / 1e6,
+            load.cores,
+            source("save_pg_us"),
             False,
         ),
         Resource(
@@ -225,8 +226,12 @@ def resources(load: Load, figures: dict[str, Figure]) -> list[Resource]:
             True,
         ),
         Resource(
-            "all come back: PostgreSQL, handshakes and backlogs", "1/s", back, figures["comebacks"].value,
-            source("comebacks"), False,
+            f"all come back in {load.storm:g} s: PostgreSQL",
+            "cores",
+            back * figures["handshake_pg_us"].value / 1e6,
+            load.cores,
+            source("handshake_pg_us"),
+            False,
         ),
     ]  # fmt: skip
 

@@ -10,6 +10,7 @@ from benchmarks.measures import (
     encodings,
     eventlog,
     fanout,
+    hearing,
     ingest,
     processes,
     resuming,
@@ -46,6 +47,7 @@ MEASURES = (
     Measure("ingest", "interactions a second through REST, save() and bulk_create", ingest.run),
     Measure("resuming", "a storm of 2,000 sockets that resume", resuming.run),
     Measure("encodings", "bytes and processor time of each encoding on dashboard traffic", encodings.run),
-    Measure("ceilings", "what placing, Redis and a process take at most: for the model", ceilings.run),
+    Measure("ceilings", "what placing and Redis take at most", ceilings.run),
+    Measure("hearing", "what an event costs a process, apart from its deliveries", hearing.run),
     Measure("eventlog", "resuming and sweeping with 10 million events in the log", eventlog.run),
 )

@@ -1,4 +1,4 @@
-"""What one of each part takes at most: placing, Redis, a process that hears of events. `benchmarks.model` reads it.
+"""What placing and Redis take at most: `benchmarks.model` reads it.
 
 Processor time where it can be told apart, so that a limit is what one core does, on a shared machine too.
 """
@@ -10,13 +10,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks import cores
-from benchmarks.measures.fanout import offered
 from benchmarks.results import Outcome, Table, show, spread
-from benchmarks.stage import Stage, Tenant, route, token
+from benchmarks.stage import Stage, Tenant
 
 Say = Callable[[str], None]
 
@@ -24,21 +24,22 @@ ROUND = 500
 """Events in a full round of the publisher (`REALTIME_PUBLISH_BATCH`)."""
 
 APPLICATIONS = 50
-STREAMS = 100
-HEARD_PER_SECOND = 300
 MESSAGE_BYTES = 900
 """A group message with one event, about."""
 
+WRITERS = 8
 SUBSCRIBERS = 20
-PUBLISHED_TOGETHER = 50
+PUBLISHED_TOGETHER = 2
+"""What an event is announced with: to its client's group and its MSP's."""
+
 COLUMNS = {"title": "", "per_second": "a second", "cpu_us": "CPU µs each", "note": ""}
 
 
 def run(stage: Stage, say: Say) -> Outcome:
     """Measure each part for itself."""
-    table = Table("What one of each part takes", COLUMNS)
+    table = Table("What placing and Redis take", COLUMNS)
     figures: dict[str, float] = {}
-    for measure in (_placing, _redis, _hearing, _empty_process):
+    for measure in (_placing, _saving, _redis):
         rows, found = measure(stage)
         table.rows += rows
         figures |= found
@@ -47,7 +48,7 @@ def run(stage: Stage, say: Say) -> Outcome:
     table.notes.append(
         "Placing runs alone, one transaction after the other, as the lock on the log has it; with fsync. Its "
         "processor time is PostgreSQL's and the publisher's together. Redis is asked over one connection, "
-        f"{PUBLISHED_TOGETHER} messages ahead; its processor time is its own."
+        f"{PUBLISHED_TOGETHER} messages at a time, as an event is announced; its processor time is its own."
     )
     return Outcome([table], figures=figures)
 
@@ -107,8 +108,41 @@ def _place(stage: Stage, applications: list[Any], count: int, limit: int) -> tup
     return took, cores.cpu_seconds(stage.postgres.pid) + time.process_time() - used
 
 
+def _saving(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Save interactions from several threads, and place them: PostgreSQL's processor time for each."""
+    from django.db import connections
+
+    from engagement.models import Application, Interaction
+    from realtime.events import publisher
+
+    tenant, each = Tenant(WRITERS), stage.pick(200, 60)
+    applications = [
+        Application.objects.create(client=client, name="Application") for client in tenant.clients
+    ]
+
+    def save(application: Any) -> None:
+        for _ in range(each):
+            Interaction(client=application.client, application=application).save()
+        connections.close_all()
+
+    used, started = cores.cpu_seconds(stage.postgres.pid), time.perf_counter()
+    with stage.everything_everywhere(), cores.on(cores.ALL), ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(save, applications))
+        if not publisher.flush(30):
+            raise RuntimeError("Events were not placed within 30 s.")
+    count = WRITERS * each
+    cpu = (cores.cpu_seconds(stage.postgres.pid) - used) / count * 1e6
+    row = {
+        "title": "PostgreSQL: a tracked save and its placing",
+        "per_second": count / (time.perf_counter() - started),
+        "cpu_us": cpu,
+        "note": f"{WRITERS} writers",
+    }
+    return [row], {"save_pg_us": cpu}
+
+
 def _redis(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    count = stage.pick(100_000, 40_000)
+    count = stage.pick(60_000, 20_000)
     rate_alone, cpu_alone = _publish(stage, 0, count)
     _, cpu_all = _publish(stage, SUBSCRIBERS, count // 4)
     copy = (cpu_all - cpu_alone) / SUBSCRIBERS
@@ -176,50 +210,3 @@ def _read_away(connection: socket.socket) -> None:
     connection.settimeout(None)
     while connection.recv(1 << 20):
         pass
-
-
-def _hearing(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Tell an event's cost to a process from that of each delivery: 1 and 11 connections of each client."""
-    from engagement.models import User
-
-    tenant = Tenant(STREAMS)
-    users = User.objects.bulk_create(
-        [
-            User(username=f"{tenant.user.username}-{index}", role="client_user", client=client)
-            for index, client in enumerate(tenant.clients)
-        ]
-    )
-    streams = [f"client.{client.pk}" for client in tenant.clients]
-    cpu = {}
-    for each in (1, 11):
-        with stage.portal() as portal:
-            routes = [route(token(user), each, batch=True) for user in users]
-            stage.load.connect(portal.port, routes, at_once=50, ready="connection_id")
-            publisher = tenant.announcing(stage.redis.url, streams)
-            offered(stage, portal.pid, publisher, each, HEARD_PER_SECOND * each)  # warm
-            row = offered(stage, portal.pid, publisher, each, HEARD_PER_SECOND * each)
-            cpu[each] = row["cpu_percent"] / 100 / HEARD_PER_SECOND * 1e6
-    delivery = (cpu[11] - cpu[1]) / 10
-    hearing = cpu[1] - delivery
-    rows = [
-        {
-            "title": title,
-            "per_second": 1e6 / cost,
-            "cpu_us": cost,
-            "note": f"at {HEARD_PER_SECOND} events a second",
-        }
-        for title, cost in (
-            ("a process hears an event of a client's stream", hearing),
-            ("a process delivers it to a connection, a frame each", delivery),
-        )
-    ]
-    return rows, {"hear_cpu_us": hearing, "deliver_cpu_us": delivery}
-
-
-def _empty_process(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    with stage.portal() as portal:
-        stage.load.connect(portal.port, [route(Tenant().token, 1, batch=True)], ready="connection_id")
-        time.sleep(2)
-        megabytes = cores.rss_bytes(portal.pid) / 2**20
-    row = {"title": "a process without connections", "note": f"{megabytes:,.0f} MB resident"}
-    return [row], {"process_mb": megabytes}

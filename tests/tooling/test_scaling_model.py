@@ -23,13 +23,13 @@ FIGURES = {
         "idle_us": 10.0,
         "process_mb": 100.0,
         "connection_kb": 32.0,
-        "placed": 4000.0,
+        "place_us": 250.0,
         "publish_us": 10.0,
         "copy_us": 5.0,
         "event_bytes": 500.0,
         "comeback_ms": 3.0,
-        "comebacks": 500.0,
-        "commits": 1000.0,
+        "handshake_pg_us": 1000.0,
+        "save_pg_us": 2000.0,
     }.items()
 }
 SMALL = Load(connections=1000, clients=10, msps=2, events=1, msp_share=0.2, per_process=500, storm=10)
@@ -53,7 +53,8 @@ def test_a_small_load_by_hand():
     assert part("network").demand == pytest.approx(1800 * 500 * 8 / 1e9)
     assert part("placing").times == 400
     assert found.hearing == pytest.approx(40 * 200 / 1e6)
-    assert part("all come back in 10 s").demand == pytest.approx(0.3)
+    assert part("all come back in 10 s: processes").demand == pytest.approx(0.3)
+    assert part("all come back in 10 s: PostgreSQL").demand == pytest.approx(0.1)
 
 
 def test_a_stream_with_few_followers_is_heard_by_as_many_processes_at_most():
@@ -94,9 +95,13 @@ def test_what_cannot_be_added_is_needed_once_or_is_too_little():
 
 
 def test_the_report_says_what_gives_first():
-    text = model.report(replace(SMALL, events=300), FIGURES)
+    text = model.report(replace(SMALL, events=1600), FIGURES)
 
-    assert "**PostgreSQL, tracked saves of one event each** has given way at 0.33 times this load" in text
+    # 16,000 events/s of 2 ms each are 32 cores of 8; placing takes 4,000.
+    assert "**placing (one transaction at a time)** has given way at 0.25 times this load" in text
+    assert (
+        "| PostgreSQL: saves of one event each, and placing them | 32.0 cores | 8.00 cores | 0.25 |" in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,10 +124,10 @@ def test_figures_are_those_of_the_newest_result_that_did_not_fail(tmp_path):
 
     kept = {name: 1.0 for _, name in model.FIGURES.values()}
     result("2026-01-01", figures=kept)
-    result("2026-01-02", figures={**kept, "placed_per_second": 2.0})
+    result("2026-01-02", figures={**kept, "placed_cpu_us": 2.0})
     result("2026-01-03", figures={}, failed="it broke")
 
-    assert measured(tmp_path)["placed"] == Figure(2.0, "ceilings, 2026-01-02")
+    assert measured(tmp_path)["place_us"] == Figure(2.0, "ceilings, 2026-01-02")
     for path in tmp_path.iterdir():
         path.unlink()
     with pytest.raises(LookupError, match=r"python -m benchmarks --only"):
@@ -144,6 +149,6 @@ def test_the_command_takes_the_assumptions_and_says_what_is_wrong_with_one():
     few, many = run("--connections", "1000"), run("--connections", "1000000")
     assert (few.returncode, many.returncode) == (0, 0)
     assert few.stdout != many.stdout
-    assert "placing (one at a time)" in many.stdout
+    assert "placing (one transaction at a time)" in many.stdout
     wrong = run("--use", "2")
     assert (wrong.returncode, "shares" in wrong.stderr) == (2, True)
