@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import FOLDER, Table, show, table_lines
+from realtime.conf import RealtimeSettings
 
 NEVER = math.inf
 
@@ -193,9 +194,6 @@ def resources(load: Load, figures: dict[str, Figure]) -> list[Resource]:
 
     return [
         Resource(
-            "connections of the processes", "connections", load.connections, load.per_process, "assumed", True
-        ),
-        Resource(
             "processor time of the processes", "cores", found.cpu, 1, source("deliver_us", "hear_us", "idle_us"), True
         ),
         Resource("memory of the processes", "GB", memory, load.memory_gb, source("connection_kb", "process_mb"), True),
@@ -286,8 +284,14 @@ def report(load: Load, figures: dict[str, Figure]) -> str:
         f"{show(2.0 * load.clients * load.events)} messages/s in and {show(float(running.heard))} out; "
         f"{running.hearing / running.cpu:.0%} of the processes' work is taking them in."
     )
+    defaults = RealtimeSettings()
+    upkeep = running.processes * (2 / defaults.sweep_shared + 1 / defaults.heartbeat)
+    asked = (
+        f"PostgreSQL sees {show(float(load.clients * load.events))} saves/s, at most as many rounds of placing, and "
+        f"{show(upkeep)} queries/s of sweeps and heartbeats."
+    )
     gives = f"Of what cannot be had by adding, **{first.name}** {state} {show(first.times)} times this load."
-    return "\n".join([*table_lines(table), work, "", gives])
+    return "\n".join([*table_lines(table), work, "", asked, "", gives])
 
 
 def parser() -> argparse.ArgumentParser:
