@@ -3,15 +3,17 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.live import daphne, database_url_of_tests, server, shared_servers
 from tests.servers import PortalServer
 from tests.servers.chromium import FLAGS, find_chromium
 from tests.servers.portal import Kind
+
+__all__ = ["daphne", "server", "shared_servers"]
 
 StartPortal = Callable[..., PortalServer]
 
@@ -31,14 +33,6 @@ def django_db_modify_db_settings() -> None:
     if connections["default"].vendor == "postgresql":
         # Emptying the tables may deadlock with a server's sweep: the server notices first, gives way, and tries again.
         default["OPTIONS"]["options"] = "-c deadlock_timeout=60s"
-
-
-def database_url_of_tests() -> str:
-    """Return the DATABASE_URL of the database that the tests run in, for a process of its own."""
-    name = connection.settings_dict["NAME"]
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 
 @pytest.fixture

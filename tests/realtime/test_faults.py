@@ -20,8 +20,8 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from realtime.models import Event, Kind, Outbox
-from tests.conftest import database_url_of_tests
 from tests.factories import AlertFactory
+from tests.live import database_url_of_tests
 from tests.realtime.conftest import Tenant, make_tenant
 from tests.realtime.doors import GENERAL
 from tests.servers import PortalServer, PostgresServer, RedisServer
