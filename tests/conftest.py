@@ -3,9 +3,13 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import cache
 
 import pytest
-from django.db import connections
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, connections, transaction
+from django.test import TransactionTestCase, override_settings
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.live import daphne, database_url_of_tests, server, shared_servers
@@ -30,9 +34,37 @@ def django_db_modify_db_settings() -> None:
     default = connections["default"].settings_dict
     if connections["default"].vendor == "sqlite":
         default["TEST"]["NAME"] = f"{default['NAME']}.test"
-    if connections["default"].vendor == "postgresql":
-        # Emptying the tables may deadlock with a server's sweep: the server notices first, gives way, and tries again.
-        default["OPTIONS"]["options"] = "-c deadlock_timeout=60s"
+        default["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # it need not outlive the machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def in_process() -> Iterator[None]:
+    """Leave out what would only cost tests in process their time. Servers run with the portal's own settings."""
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        override_settings(
+            PASSWORD_HASHERS=["tests.factories.QuickHasher"],
+            WHITENOISE_AUTOREFRESH=True,  # else every test client first looks through all static files
+        ),
+    ):
+        patched.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
+
+
+def empty(test: TransactionTestCase) -> None:
+    """Empty the database after a test. Django's `flush` would make content types and permissions anew each time, and
+    PostgreSQL a new file for each table and index."""
+    tables = emptied_tables()
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+@cache
+def emptied_tables() -> list[str]:
+    """Return the tables whose rows come from tests, not from `migrate`."""
+    kept = {model._meta.db_table for model in (ContentType, Permission)}
+    return sorted(set(connection.introspection.django_table_names(only_existing=True)) - kept)
 
 
 @pytest.fixture
@@ -61,14 +93,15 @@ def portal_server(transactional_db: None) -> Iterator[StartPortal]:
         yield start
 
 
-@pytest.fixture
-def chromium(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    """Start a real, headless Chromium with an empty profile.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Start a real, headless Chromium, one for the tests of a module; a context of it has an empty profile.
 
-    Playwright's sync API keeps a loop running in the test's thread, in which Django would refuse ORM calls.
+    Playwright's sync API keeps a loop running in the test's thread, in which Django would refuse ORM calls and no async
+    test could run: for longer than a module it must not last.
     """
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patched, sync_playwright() as playwright:
+        patched.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         program = find_chromium(playwright)
         if program is None:
             without = pytest.fail if os.environ.get("CI") == "true" else pytest.skip

@@ -19,6 +19,8 @@ import pytest
 from tests.servers import PostgresServer, RedisServer, ServerError
 
 BACKENDS = ("sqlite", "postgres")
+STARTS_SERVERS = {"portal_server", "shared_servers"}
+"""The fixtures by which tests get portal servers."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,8 +73,12 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"backend: {config.option.backend}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `postgres` where the run has no PostgreSQL."""
+    """Mark what needs a portal server; leave out what needs a PostgreSQL where the run has none."""
+    for item in items:
+        if STARTS_SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
     if config.option.backend == "postgres":
         return
     left_out = [item for item in items if item.get_closest_marker("postgres")]

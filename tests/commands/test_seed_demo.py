@@ -31,7 +31,7 @@ from tests.factories import ClientFactory, MSPFactory, UserFactory
 NOON = datetime.datetime(2026, 3, 5, 12, tzinfo=datetime.UTC)  # a Thursday
 EVERYTHING = (MSP, Client, User, Department, Application, Agent, Interaction, Engagement, ActiveUser, Alert)
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_hashes", "noon", "in_debug")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon", "in_debug")]
 
 
 @pytest.fixture
