@@ -12,7 +12,7 @@ from django.db import connection, connections, transaction
 from django.test import TransactionTestCase, override_settings
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.live import daphne, database_url_of_tests, server, shared_servers
+from tests.live import SharedServers, daphne, database_url_of_tests, server, shared_servers
 from tests.servers import PortalServer
 from tests.servers.chromium import FLAGS, find_chromium
 from tests.servers.portal import Kind
@@ -68,22 +68,28 @@ def emptied_tables() -> list[str]:
 
 
 @pytest.fixture
-def portal_server(transactional_db: None) -> Iterator[StartPortal]:
+def portal_server(
+    request: pytest.FixtureRequest, transactional_db: None, shared_servers: SharedServers
+) -> Iterator[StartPortal]:
     """Start real portal servers on the test database: `portal_server(server="uvicorn", env={"DEBUG": "false"})`.
 
     Each is a process of its own, ready when returned and stopped at the end of the test. With `--backend sqlite` its
-    channel layer is its own, too: between processes only the rows are shared.
+    channel layer is its own, too: between processes only the rows are shared. A test marked `browser` gets servers that
+    live as long as the run, one for each `env`: it looks at pages, and they may have a past.
     """
 
     def start(
         server: Kind = "daphne", env: Mapping[str, str] | None = None, processes: int = 1
     ) -> PortalServer:
+        environment = {"REALTIME_DRAIN_SECONDS": "1", **(env or {})}
+        if request.node.get_closest_marker("browser"):
+            return stack.enter_context(shared_servers.awake(f"{server} {environment}", environment, server))
         portal = PortalServer(
             database_url=database_url_of_tests(),
             redis_url=os.environ["REDIS_URL"],
             kind=server,
             processes=processes,
-            environment={"REALTIME_DRAIN_SECONDS": "1", **(env or {})},
+            environment=environment,
         )
         stack.callback(portal.close)
         stack.callback(lambda: print(f"--- log of {portal.url} ({server})\n{portal.log_text()}"))

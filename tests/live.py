@@ -111,11 +111,15 @@ class SharedServers:
                 environment=environment,
             )
             self._stack.callback(server.close)
-            self._started[name] = server.start()
-        server.resume()
+            self._started[name] = server
+        if server.is_running():
+            server.resume()
+        else:  # new, or ended by a test
+            server.start()
         wait_until(lambda: has_noticed(server), "the server never noticed that the database was emptied")
         yield server
-        wait_until(lambda: freeze(server), "the server was never without a transaction")
+        if server.is_running():
+            wait_until(lambda: freeze(server), "the server was never without a transaction")
 
 
 @pytest.fixture(scope="session")
