@@ -68,6 +68,12 @@ def emptied_tables() -> list[str]:
 
 
 @pytest.fixture
+def backend(request: pytest.FixtureRequest) -> str:
+    """Return the backend of this run: `sqlite` or `postgres`."""
+    return request.config.option.backend
+
+
+@pytest.fixture
 def portal_server(
     request: pytest.FixtureRequest, transactional_db: None, shared_servers: SharedServers
 ) -> Iterator[StartPortal]:

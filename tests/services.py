@@ -21,6 +21,8 @@ from tests.servers import PostgresServer, RedisServer, ServerError
 BACKENDS = ("sqlite", "postgres")
 STARTS_SERVERS = {"portal_server", "shared_servers"}
 """The fixtures by which tests get portal servers."""
+SEES_BACKEND = {"db", "transactional_db", "backend"}
+"""The fixtures by which tests see the backend."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,13 +77,27 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a portal server; leave out what needs a PostgreSQL where the run has none."""
+    """Mark what needs a portal server, and leave out what this backend has no part in."""
+    here = sees_postgres if config.option.backend == "postgres" else runs_on_sqlite
     for item in items:
-        if STARTS_SERVERS & set(getattr(item, "fixturenames", ())):
+        if STARTS_SERVERS & fixtures(item):
             item.add_marker("server")
-    if config.option.backend == "postgres":
-        return
-    left_out = [item for item in items if item.get_closest_marker("postgres")]
+    left_out = [item for item in items if not here(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = [item for item in items if here(item)]
+
+
+def fixtures(item: pytest.Item) -> set[str]:
+    """Return the names of all fixtures that a test gets."""
+    return set(getattr(item, "fixturenames", ()))
+
+
+def runs_on_sqlite(item: pytest.Item) -> bool:
+    """Return whether a test can run there."""
+    return item.get_closest_marker("postgres") is None
+
+
+def sees_postgres(item: pytest.Item) -> bool:
+    """Return whether a test sees the run's database, or asks for the backend. What does neither runs once, on SQLite."""
+    return item.get_closest_marker("django_db") is not None or bool(SEES_BACKEND & fixtures(item))
