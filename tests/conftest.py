@@ -12,7 +12,7 @@ from django.db import connection, connections, transaction
 from django.test import TransactionTestCase, override_settings
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.live import SharedServers, daphne, database_url_of_tests, server, shared_servers
+from tests.live import SETTINGS, SharedServers, daphne, database_url_of_tests, server, shared_servers
 from tests.servers import PortalServer
 from tests.servers.chromium import FLAGS, find_chromium
 from tests.servers.portal import Kind
@@ -39,11 +39,11 @@ def django_db_modify_db_settings() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def in_process() -> Iterator[None]:
-    """Leave out what would only cost tests in process their time. Servers run with the portal's own settings."""
+    """Leave out what would only cost tests in process their time. Servers have `tests.settings`."""
     with (
         pytest.MonkeyPatch.context() as patched,
         override_settings(
-            PASSWORD_HASHERS=["tests.factories.QuickHasher"],
+            PASSWORD_HASHERS=["tests.hashers.QuickHasher"],
             WHITENOISE_AUTOREFRESH=True,  # else every test client first looks through all static files
         ),
     ):
@@ -87,7 +87,7 @@ def portal_server(
     def start(
         server: Kind = "daphne", env: Mapping[str, str] | None = None, processes: int = 1
     ) -> PortalServer:
-        environment = {"REALTIME_DRAIN_SECONDS": "1", **(env or {})}
+        environment = {**SETTINGS, "REALTIME_DRAIN_SECONDS": "1", **(env or {})}
         if request.node.get_closest_marker("browser"):
             return stack.enter_context(shared_servers.awake(f"{server} {environment}", environment, server))
         portal = PortalServer(

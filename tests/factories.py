@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import factory
-from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
+from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
@@ -26,12 +26,6 @@ from engagement.models import (
 
 PASSWORD = "correct horse battery staple"
 """What every `UserFactory` user signs in with."""
-
-
-class QuickHasher(PBKDF2PasswordHasher):
-    """Django's hasher, which is slow on purpose, made fast; real servers can verify its hashes all the same."""
-
-    iterations = 10
 
 
 @functools.cache

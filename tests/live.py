@@ -26,7 +26,9 @@ from tests.servers import PortalServer
 from tests.servers.portal import Kind
 from tests.sockets import token_for
 
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
 FAST = {
+    **SETTINGS,
     "REALTIME_SWEEP_LOCAL": "0.05",
     "REALTIME_SWEEP_SHARED": "0.1",
     "REALTIME_HANDSHAKES_BURST": "100000",

@@ -99,5 +99,5 @@ def runs_on_sqlite(item: pytest.Item) -> bool:
 
 
 def sees_postgres(item: pytest.Item) -> bool:
-    """Return whether a test sees the run's database, or asks for the backend. What does neither runs once, on SQLite."""
+    """Return whether a test sees the run's database or asks for the backend. Else it runs once, on SQLite."""
     return item.get_closest_marker("django_db") is not None or bool(SEES_BACKEND & fixtures(item))
