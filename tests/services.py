@@ -6,6 +6,7 @@ real PostgreSQL and a real Redis or Valkey, started here and stopped with the ru
 cannot start ends the run.
 """
 
+import argparse
 import os
 import shutil
 import signal
@@ -50,10 +51,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         services = ExitStack()
         early_config.add_cleanup(services.close)
         try:
-            os.environ |= start_services(options.backend, services)
+            os.environ |= start_services("sqlite" if runs_no_test(options) else options.backend, services)
         except ServerError as error:
             raise pytest.UsageError(str(error)) from None
     return (yield)
+
+
+def runs_no_test(options: argparse.Namespace) -> bool:
+    """Return whether this process only hands tests out to xdist's workers, which have servers of their own."""
+    return bool(getattr(options, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
 def start_services(backend: str, services: ExitStack) -> dict[str, str]:
