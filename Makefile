@@ -62,18 +62,22 @@ test-fast: install-dev ## Run what needs neither server, browser nor patience, o
 	@$(PYTEST) --numprocesses 2 --backend sqlite -m "not server and not browser and not slow"
 
 # Three at a time: much of a test's time is a server's, a browser's or a wait. Each worker has servers of its own; one
-# that has run out of tests takes some from another.
+# that has run out of tests takes some from another. What fails is run once more, alone, and that decides: two cores
+# shared by three browsers and a dozen servers can make a wait too short. Both runs are printed.
 PYTEST := $(PYTHON) -m pytest --quiet
-RUN_TESTS := $(PYTEST) --numprocesses 3 --dist worksteal
+ONCE_MORE := --last-failed --last-failed-no-failures=none
+define run_tests
+$(PYTEST) --numprocesses 3 --dist worksteal $(1) || { echo "== Once more, one at a time: what failed"; $(PYTEST) $(ONCE_MORE) $(1); }
+endef
 
 test-sqlite: install-dev
 	@echo "== Tests on SQLite and the in-memory channel layer"
-	@$(RUN_TESTS) --backend sqlite
+	@$(call run_tests,--backend sqlite)
 
 # Pages, commands, documents and the browser see no database of their own: once, above, is enough.
 test-postgres: install-dev
 	@echo "== Tests on PostgreSQL and Redis"
-	@$(RUN_TESTS) --backend postgres tests/engagement tests/realtime tests/flows tests/operations
+	@$(call run_tests,--backend postgres tests/engagement tests/realtime tests/flows tests/operations)
 
 test-frontend:
 	@scripts/with_node.sh "the front end's tests" $(MAKE) run-frontend-tests
