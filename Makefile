@@ -14,6 +14,7 @@ FRONTEND_MODULES := frontend/node_modules/.package-lock.json
 export HOST ?= 127.0.0.1
 export PORT ?= 8000
 export TRAFFIC ?= 1
+unexport PYTHONDONTWRITEBYTECODE  # as images of Python set it: every process would compile the portal anew
 
 .PHONY: help
 help: ## List the commands
@@ -53,25 +54,20 @@ run: install ## Start the portal with demo data and traffic (HOST=127.0.0.1 PORT
 
 # --- Tests
 
-# What shows most in the least time: the domain, the protocol, delivery.
-FAST := tests/engagement/test_access.py tests/engagement/test_alerts.py tests/engagement/test_figures.py \
-	tests/engagement/test_interactions.py tests/realtime/test_delivery.py tests/realtime/test_frames.py \
-	tests/realtime/test_golden_frames.py tests/realtime/test_checks.py tests/realtime/test_protocol_properties.py
-
 .PHONY: test test-fast test-sqlite test-postgres test-frontend
 test: install-dev ## Run every test: on SQLite, on PostgreSQL with Redis, and the front end's
 	@$(MAKE) --keep-going test-sqlite test-postgres test-frontend
 
-test-fast: install-dev ## Run the quick tests only, on SQLite
-	@$(PYTHON) -m pytest --numprocesses 2 --quiet --backend sqlite -m "not slow and not browser" $(FAST)
+test-fast: install-dev ## Run what needs neither server, browser nor patience, on SQLite
+	@$(PYTEST) --numprocesses 2 --backend sqlite -m "not server and not browser and not slow"
 
-# Three at a time: most of a test's time is a server's, a browser's or a wait. Each worker has servers of its own.
-# What fails is run once more, alone, and that decides: two cores shared by three browsers and a dozen servers can
-# make a wait too short. Both runs are printed.
+# Three at a time: much of a test's time is a server's, a browser's or a wait. Each worker has servers of its own; one
+# that has run out of tests takes some from another. What fails is run once more, alone, and that decides: two cores
+# shared by three browsers and a dozen servers can make a wait too short. Both runs are printed.
 PYTEST := $(PYTHON) -m pytest --quiet
 ONCE_MORE := --last-failed --last-failed-no-failures=none
 define run_tests
-$(PYTEST) --numprocesses 3 $(1) || { echo "== Once more, one at a time: what failed"; $(PYTEST) $(ONCE_MORE) $(1); }
+$(PYTEST) --numprocesses 3 --dist worksteal $(1) || { echo "== Once more, one at a time: what failed"; $(PYTEST) $(ONCE_MORE) $(1); }
 endef
 
 test-sqlite: install-dev

@@ -3,15 +3,21 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from urllib.parse import urlsplit
+from functools import cache
 
 import pytest
-from django.db import connection, connections
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, connections, transaction
+from django.test import TransactionTestCase, override_settings
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.live import SETTINGS, SharedServers, daphne, database_url_of_tests, server, shared_servers
 from tests.servers import PortalServer
 from tests.servers.chromium import FLAGS, find_chromium
 from tests.servers.portal import Kind
+
+__all__ = ["daphne", "server", "shared_servers"]
 
 StartPortal = Callable[..., PortalServer]
 
@@ -28,36 +34,68 @@ def django_db_modify_db_settings() -> None:
     default = connections["default"].settings_dict
     if connections["default"].vendor == "sqlite":
         default["TEST"]["NAME"] = f"{default['NAME']}.test"
-    if connections["default"].vendor == "postgresql":
-        # Emptying the tables may deadlock with a server's sweep: the server notices first, gives way, and tries again.
-        default["OPTIONS"]["options"] = "-c deadlock_timeout=60s"
+        default["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # it need not outlive the machine
 
 
-def database_url_of_tests() -> str:
-    """Return the DATABASE_URL of the database that the tests run in, for a process of its own."""
-    name = connection.settings_dict["NAME"]
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+@pytest.fixture(scope="session", autouse=True)
+def in_process() -> Iterator[None]:
+    """Leave out what would only cost tests in process their time. Servers have `tests.settings`."""
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        override_settings(
+            PASSWORD_HASHERS=["tests.hashers.QuickHasher"],
+            WHITENOISE_AUTOREFRESH=True,  # else every test client first looks through all static files
+        ),
+    ):
+        patched.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
+
+
+def empty(test: TransactionTestCase) -> None:
+    """Empty the database after a test. Django's `flush` would make content types and permissions anew each time, and
+    PostgreSQL a new file for each table and index."""
+    tables = emptied_tables()
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+@cache
+def emptied_tables() -> list[str]:
+    """Return the tables whose rows come from tests, not from `migrate`."""
+    kept = {model._meta.db_table for model in (ContentType, Permission)}
+    return sorted(set(connection.introspection.django_table_names(only_existing=True)) - kept)
 
 
 @pytest.fixture
-def portal_server(transactional_db: None) -> Iterator[StartPortal]:
+def backend(request: pytest.FixtureRequest) -> str:
+    """Return the backend of this run: `sqlite` or `postgres`."""
+    return request.config.option.backend
+
+
+@pytest.fixture
+def portal_server(
+    request: pytest.FixtureRequest, transactional_db: None, shared_servers: SharedServers
+) -> Iterator[StartPortal]:
     """Start real portal servers on the test database: `portal_server(server="uvicorn", env={"DEBUG": "false"})`.
 
     Each is a process of its own, ready when returned and stopped at the end of the test. With `--backend sqlite` its
-    channel layer is its own, too: between processes only the rows are shared.
+    channel layer is its own, too: between processes only the rows are shared. A test marked `browser` gets servers that
+    live as long as the run, one for each `env`: it looks at pages, and they may have a past.
     """
 
     def start(
         server: Kind = "daphne", env: Mapping[str, str] | None = None, processes: int = 1
     ) -> PortalServer:
+        environment = {**SETTINGS, "REALTIME_DRAIN_SECONDS": "1", **(env or {})}
+        if request.node.get_closest_marker("browser"):
+            return stack.enter_context(shared_servers.awake(f"{server} {environment}", environment, server))
         portal = PortalServer(
             database_url=database_url_of_tests(),
             redis_url=os.environ["REDIS_URL"],
             kind=server,
             processes=processes,
-            environment={"REALTIME_DRAIN_SECONDS": "1", **(env or {})},
+            environment=environment,
         )
         stack.callback(portal.close)
         stack.callback(lambda: print(f"--- log of {portal.url} ({server})\n{portal.log_text()}"))
@@ -67,14 +105,15 @@ def portal_server(transactional_db: None) -> Iterator[StartPortal]:
         yield start
 
 
-@pytest.fixture
-def chromium(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    """Start a real, headless Chromium with an empty profile.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Start a real, headless Chromium, one for the tests of a module; a context of it has an empty profile.
 
-    Playwright's sync API keeps a loop running in the test's thread, in which Django would refuse ORM calls.
+    Playwright's sync API keeps a loop running in the test's thread, in which Django would refuse ORM calls and no async
+    test could run: for longer than a module it must not last.
     """
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patched, sync_playwright() as playwright:
+        patched.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         program = find_chromium(playwright)
         if program is None:
             without = pytest.fail if os.environ.get("CI") == "true" else pytest.skip

@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery staple"
 
 @functools.cache
 def hashed_password() -> str:
-    """Hash `PASSWORD` once a session: Django's hasher is slow on purpose."""
+    """Hash `PASSWORD` once a session."""
     return make_password(PASSWORD)
 
 

@@ -6,6 +6,7 @@ real PostgreSQL and a real Redis or Valkey, started here and stopped with the ru
 cannot start ends the run.
 """
 
+import argparse
 import os
 import shutil
 import signal
@@ -19,6 +20,10 @@ import pytest
 from tests.servers import PostgresServer, RedisServer, ServerError
 
 BACKENDS = ("sqlite", "postgres")
+STARTS_SERVERS = {"portal_server", "shared_servers"}
+"""The fixtures by which tests get portal servers."""
+SEES_BACKEND = {"db", "transactional_db", "backend"}
+"""The fixtures by which tests see the backend."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,10 +51,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         services = ExitStack()
         early_config.add_cleanup(services.close)
         try:
-            os.environ |= start_services(options.backend, services)
+            os.environ |= start_services("sqlite" if runs_no_test(options) else options.backend, services)
         except ServerError as error:
             raise pytest.UsageError(str(error)) from None
     return (yield)
+
+
+def runs_no_test(options: argparse.Namespace) -> bool:
+    """Return whether this process only hands tests out to xdist's workers, which have servers of their own."""
+    return bool(getattr(options, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
 def start_services(backend: str, services: ExitStack) -> dict[str, str]:
@@ -71,11 +81,29 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"backend: {config.option.backend}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `postgres` where the run has no PostgreSQL."""
-    if config.option.backend == "postgres":
-        return
-    left_out = [item for item in items if item.get_closest_marker("postgres")]
+    """Mark what needs a portal server, and leave out what this backend has no part in."""
+    here = sees_postgres if config.option.backend == "postgres" else runs_on_sqlite
+    for item in items:
+        if STARTS_SERVERS & fixtures(item):
+            item.add_marker("server")
+    left_out = [item for item in items if not here(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = [item for item in items if here(item)]
+
+
+def fixtures(item: pytest.Item) -> set[str]:
+    """Return the names of all fixtures that a test gets."""
+    return set(getattr(item, "fixturenames", ()))
+
+
+def runs_on_sqlite(item: pytest.Item) -> bool:
+    """Return whether a test can run there."""
+    return item.get_closest_marker("postgres") is None
+
+
+def sees_postgres(item: pytest.Item) -> bool:
+    """Return whether a test sees the run's database or asks for the backend. Else it runs once, on SQLite."""
+    return item.get_closest_marker("django_db") is not None or bool(SEES_BACKEND & fixtures(item))

@@ -13,7 +13,7 @@ import websockets
 from rest_framework_simplejwt.tokens import AccessToken
 from websockets.asyncio.client import ClientConnection, connect
 
-WAIT = 5.0
+WAIT = 10.0
 """Seconds that a test waits for what must come."""
 QUIET = 0.4
 """Seconds without a frame that count as silence."""

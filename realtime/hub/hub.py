@@ -252,6 +252,7 @@ class Hub:
         if swept.epoch != self.epoch or swept.position < self._swept:
             log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
             self._swept, self._access, self.ledger.epoch = swept.position, swept.access_position, swept.epoch
+            self.ledger.look()  # this process is unknown there
             await self.streams.begin_anew(swept.epoch)
             return
         for data in swept.access:  # first: see `Watch.access_changed`

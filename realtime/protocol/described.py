@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,15 +41,16 @@ class FrameType:
     fields: tuple[Field, ...]
 
 
-def frames(side: Side) -> list[FrameType]:
+@functools.cache
+def frames(side: Side) -> tuple[FrameType, ...]:
     """Return the frames that a side sends, in the order of the code."""
     union = inbound.Message if side == "client" else outbound.Frame
     structs: tuple[type[msgspec.Struct], ...] = get_args(union)
-    return [_frame(side, struct) for struct in structs]
+    known = schemas()
+    return tuple(_frame(side, struct, known[struct.__name__]) for struct in structs)
 
 
-def _frame(side: Side, struct: type[msgspec.Struct]) -> FrameType:
-    schema = schemas()[struct.__name__]
+def _frame(side: Side, struct: type[msgspec.Struct], schema: Any) -> FrameType:
     fields = tuple(
         Field(name, kind(value), name in schema["required"])
         for name, value in schema["properties"].items()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from io import StringIO
 
 import pytest
-from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 
 
@@ -29,9 +28,3 @@ def run() -> Callable[..., Printed]:
         return Printed(out.getvalue(), err.getvalue())
 
     return call
-
-
-@pytest.fixture
-def quick_hashes(monkeypatch) -> None:
-    """Hash passwords fast; real servers can verify these all the same."""
-    monkeypatch.setattr(PBKDF2PasswordHasher, "iterations", 10)

@@ -31,7 +31,7 @@ from tests.factories import ClientFactory, MSPFactory, UserFactory
 NOON = datetime.datetime(2026, 3, 5, 12, tzinfo=datetime.UTC)  # a Thursday
 EVERYTHING = (MSP, Client, User, Department, Application, Agent, Interaction, Engagement, ActiveUser, Alert)
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_hashes", "noon", "in_debug")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon", "in_debug")]
 
 
 @pytest.fixture
@@ -106,6 +106,7 @@ def test_password_comes_from_the_environment_and_is_not_printed(run, monkeypatch
     assert "$DEMO_PASSWORD" in printed.out
 
 
+@pytest.mark.slow
 def test_history_has_the_rhythm_of_working_weeks_and_trends_that_differ(run) -> None:
     run("seed_demo", days=30)
     for client in Client.objects.all():
@@ -152,6 +153,7 @@ def test_history_is_no_news(run) -> None:
     assert not Outbox.objects.exists()
 
 
+@pytest.mark.slow
 def test_same_figures_every_time(run) -> None:
     run("seed_demo", days=3)
     before = totals()

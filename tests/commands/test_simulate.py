@@ -43,6 +43,7 @@ def steps(traffic: Traffic, count: int) -> list[str]:
     return [traffic.step() for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_everything_that_can_happen_happens(harbor) -> None:
     traffic = Traffic([scenes.load(harbor)], Random(3))
     steps(traffic, 500)

@@ -1,5 +1,1 @@
 """Tests of the documents."""
-
-import pytest
-
-pytest.register_assert_rewrite("tests.sockets")

@@ -20,8 +20,9 @@ from engagement.models import Client
 from realtime.conf import RealtimeSettings
 from realtime.models import Event
 from realtime.protocol.errors import ErrorCode
-from tests.conftest import StartPortal, database_url_of_tests
+from tests.conftest import StartPortal
 from tests.factories import two_tenants
+from tests.live import database_url_of_tests
 from tests.operations.test_metrics import place
 from tests.sockets import Socket, token_for
 

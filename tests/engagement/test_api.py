@@ -396,6 +396,7 @@ class TestBulk:
         assert Interaction.objects.get(agent=agent).occurred_at == datetime(2026, 3, 3, 4, 30, tzinfo=UTC)
         assert Engagement.objects.count() == 3
 
+    @pytest.mark.slow
     def test_ten_thousand_at_once(self, browser, mine, path):
         applications = [
             str(application.pk) for application in ApplicationFactory.create_batch(5, client=mine.client)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import database_url_of_tests
-from tests.live import FAST, _shared_servers, daphne, noticed, server
+from tests.live import FAST, SharedServers
 from tests.realtime.conftest import in_thread, tenant
-from tests.realtime.tight import _tight_server, tight
+from tests.realtime.tight import tight
 from tests.servers import PortalServer
 
-__all__ = ["_shared_servers", "_tight_server", "daphne", "in_thread", "server", "tenant", "tight"]
+__all__ = ["in_thread", "tenant", "tight"]
 
 LOSSY = {**FAST, "DJANGO_SETTINGS_MODULE": "tests.settings_lossy", "REALTIME_SWEEP_SHARED": "0.3"}
 PRESENT = {
@@ -32,42 +29,23 @@ UNHURRIED = {
     "REALTIME_ERRORS_PER_MINUTE": "100000",
 }
 
-StartShared = Callable[[str, Mapping[str, str]], PortalServer]
-
-
-@pytest.fixture(scope="session")
-def _servers_by_name(django_db_setup: None) -> Iterator[StartShared]:
-    """Start servers that live as long as the run, one for each name."""
-    started: dict[str, PortalServer] = {}
-    with ExitStack() as stack:
-
-        def get(name: str, environment: Mapping[str, str]) -> PortalServer:
-            if name not in started:
-                portal = PortalServer(
-                    database_url=database_url_of_tests(),
-                    redis_url=os.environ["REDIS_URL"],
-                    environment=environment,
-                )
-                stack.callback(portal.close)
-                started[name] = portal.start()
-            return started[name]
-
-        yield get
-
 
 @pytest.fixture
-def lossy(transactional_db: None, _servers_by_name: StartShared) -> PortalServer:
+def lossy(transactional_db: None, shared_servers: SharedServers) -> Iterator[PortalServer]:
     """Return our Daphne over a channel layer that loses a tenth of its messages and doubles a twentieth."""
-    return noticed(_servers_by_name("lossy", LOSSY))
+    with shared_servers.awake("lossy", LOSSY) as awake:
+        yield awake
 
 
 @pytest.fixture
-def present(transactional_db: None, _servers_by_name: StartShared) -> PortalServer:
+def present(transactional_db: None, shared_servers: SharedServers) -> Iterator[PortalServer]:
     """Return our Daphne with quick heartbeats and presence that looks five times a second."""
-    return noticed(_servers_by_name("present", PRESENT))
+    with shared_servers.awake("present", PRESENT) as awake:
+        yield awake
 
 
 @pytest.fixture
-def unhurried(transactional_db: None, _servers_by_name: StartShared) -> PortalServer:
+def unhurried(transactional_db: None, shared_servers: SharedServers) -> Iterator[PortalServer]:
     """Return our Daphne without limits on how much a client may say."""
-    return noticed(_servers_by_name("unhurried", UNHURRIED))
+    with shared_servers.awake("unhurried", UNHURRIED) as awake:
+        yield awake

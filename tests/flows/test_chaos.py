@@ -25,8 +25,7 @@ def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_while_servers_are_killed_and_restarted(request, tmp_path):
-    backend = request.config.option.backend
+def test_nothing_is_lost_while_servers_are_killed_and_restarted(backend, tmp_path):
     figures = tmp_path / "chaos.json"
     processes = 1 if backend == "sqlite" else 2
     options = f"--backend {backend} --faults {FAULTS[backend]} --processes {processes} --json {figures}"

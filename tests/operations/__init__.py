@@ -1,5 +1,1 @@
 """Tests of what operators use: metrics, logs, admin, descriptions, deployment."""
-
-import pytest
-
-pytest.register_assert_rewrite("tests.realtime.doors", "tests.sockets")

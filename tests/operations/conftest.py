@@ -7,10 +7,6 @@ from collections.abc import Callable
 import pytest
 from asgiref.sync import sync_to_async
 
-from tests.live import _shared_servers, daphne, server
-
-__all__ = ["_shared_servers", "daphne", "server"]
-
 
 @pytest.fixture
 def in_thread() -> Callable[..., object]:

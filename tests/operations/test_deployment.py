@@ -23,9 +23,8 @@ from django.conf import settings
 from websockets.asyncio.client import connect
 
 from realtime.models import LiveConnection
-from tests.conftest import database_url_of_tests
 from tests.factories import two_tenants
-from tests.live import wait_until
+from tests.live import database_url_of_tests, wait_until
 from tests.operations.deployed import (
     DEPLOY,
     HOST,

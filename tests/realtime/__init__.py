@@ -1,5 +1,1 @@
 """Tests of delivery."""
-
-import pytest
-
-pytest.register_assert_rewrite("tests.realtime.doors", "tests.sockets")

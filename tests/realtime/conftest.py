@@ -10,11 +10,10 @@ from asgiref.sync import sync_to_async
 
 from engagement.models import MSP, Agent, Application, Client, User
 from tests.factories import AgentFactory, ApplicationFactory, ClientFactory, MSPFactory, UserFactory
-from tests.live import _shared_servers, daphne, server
-from tests.realtime.tight import _tight_server, tight
+from tests.realtime.tight import tight
 from tests.sockets import Socket, token_for
 
-__all__ = ["_shared_servers", "_tight_server", "daphne", "server", "tight"]
+__all__ = ["tight"]
 
 
 @dataclass

@@ -91,6 +91,7 @@ def expected_of_api(door: Door, actor: str, target: str) -> set[int]:
     return {door.seen, 400} if door.query is not None and target not in VISIBLE[actor] else {door.seen}
 
 
+@pytest.mark.slow
 def test_the_api_shows_and_does_what_the_table_says_and_no_more(world):
     wrong, leaks = [], []
     for actor in VISIBLE:
@@ -181,6 +182,7 @@ def test_an_own_client_does_not_open_another_clients_rows(world, foreign):
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_pages_show_what_the_table_says_and_no_more(world):
     wrong, leaks = [], []
     for actor in VISIBLE:
@@ -236,6 +238,7 @@ def owner(row: Model) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_staff_find_in_the_admin_site_what_is_theirs_and_a_superuser_everything(world):
     leaks, opened = [], []
     foreign = {world.key(FOREIGN), world.msp_key(FOREIGN), str(world.rows[FOURTH].client.pk)}

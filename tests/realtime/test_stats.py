@@ -27,7 +27,7 @@ HEARTBEATS = {
     "REALTIME_CONNECTIONS_FLUSH": "0.02",
     "REALTIME_SWEEP_LOCAL": "0.2",
 }
-WITHIN = 5.0
+WITHIN = 10.0
 """Seconds in which counts must be right: an expiry, and a busy test machine."""
 
 
@@ -39,15 +39,9 @@ async def stats(server: PortalServer, user: User) -> dict[str, Any]:
 
 
 async def becomes(server: PortalServer, user: User, wanted: dict[str, Any]) -> None:
-    """Wait until the statistics are as wanted. Of `processes` at least as many: shared servers may be there too."""
+    """Wait until the statistics are as wanted."""
     deadline = time.monotonic() + WITHIN
-    while True:
-        found = await stats(server, user)
-        if (
-            found | {"processes": 0} == wanted | {"processes": 0}
-            and found["processes"] >= wanted["processes"]
-        ):
-            return
+    while (found := await stats(server, user)) != wanted:
         assert time.monotonic() < deadline, found
         await asyncio.sleep(0.05)
 
@@ -92,11 +86,9 @@ async def test_two_processes_count_as_one_and_a_killed_one_counts_no_more(tenant
             for viewer, wanted in viewers.items():
                 await becomes(server, viewer, wanted)
 
-        before = (await stats(first, superuser))["processes"]
         await sync_to_async(second.kill)()
         await becomes(first, superuser, counted({own: 1}, {tenant.msp: 1, other.msp: 1}, 1))
         await becomes(first, tenant.msp_user, counted({own: 1}, {tenant.msp: 1}, 1))
-        assert (await stats(first, superuser))["processes"] < before
 
 
 async def test_opened_and_closed_sockets_are_counted_soon_and_kept_as_rows(tenant, portal_server):

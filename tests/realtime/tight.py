@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import database_url_of_tests
-from tests.live import FAST, noticed
+from tests.live import FAST, SharedServers
 from tests.servers import PortalServer
 
 SUBSCRIPTIONS = 3
@@ -27,20 +25,8 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="session")
-def _tight_server(django_db_setup: None) -> Iterator[PortalServer]:
-    server = PortalServer(
-        database_url=database_url_of_tests(),
-        redis_url=os.environ["REDIS_URL"],
-        environment={**FAST, **SETTINGS},
-    )
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def tight(transactional_db: None, _tight_server: PortalServer) -> PortalServer:
+def tight(transactional_db: None, shared_servers: SharedServers) -> Iterator[PortalServer]:
     """Return our Daphne with tight limits, on the test database."""
-    return noticed(_tight_server)
+    with shared_servers.awake("tight", {**FAST, **SETTINGS}) as awake:
+        yield awake

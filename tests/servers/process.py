@@ -115,6 +115,7 @@ class ServerProcess:
     def pause(self) -> None:
         """Freeze the server and its children with SIGSTOP: connections stay open, nothing answers."""
         _signal_all(process_tree(self.pid), signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it runs on for a moment
 
     def resume(self) -> None:
         """Let a paused server go on."""
