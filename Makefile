@@ -93,7 +93,7 @@ CHECKS := check-format check-lint check-types check-imports check-templates chec
 	check-advisories check-docs check-frontend
 
 .PHONY: check $(CHECKS)
-check: install-dev ## Check format, lint, types, import contracts, templates, settings, migrations, locks, built files
+check: install-dev ## Check format, lint, types, import contracts, templates, settings, migrations, locks, front end
 	@$(MAKE) --keep-going $(CHECKS)
 
 check-format:
@@ -127,9 +127,12 @@ check-docs:
 	@$(PYTHON) scripts/write_docs.py --check
 
 check-frontend:
-	@scripts/with_node.sh "the check of the built front end" $(MAKE) compare-frontend
+	@scripts/with_node.sh "the checks of the front end" $(MAKE) --keep-going inspect-frontend compare-frontend
 
-.PHONY: compare-frontend
+.PHONY: inspect-frontend compare-frontend
+inspect-frontend: $(FRONTEND_MODULES)
+	@cd frontend && npm run --silent check
+
 compare-frontend: $(FRONTEND_MODULES)
 	@scripts/compare_frontend.sh
 

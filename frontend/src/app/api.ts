@@ -11,18 +11,6 @@ import type { AlertPage, OverviewData } from "./state/overview.js";
 export const PAGE = 200;
 const MET = 100;
 
-export interface Watched {
-  msp_watchers: number;
-  client_watchers: number;
-  watchers: { user: string; role: string }[];
-}
-
-export interface PresenceOverview {
-  clients: Record<string, Watched>;
-  /** Who watches all of the MSP's clients; null for a client's user. */
-  msp: Watched | null;
-}
-
 export interface Stats {
   total_connections: number;
   client_connections: Record<string, number>;
@@ -37,7 +25,6 @@ export const newestAlerts = (clientId?: string): Promise<AlertPage> =>
 export const overviewData = (): Promise<OverviewData> => get("/overview/data/");
 export const figures = (clientId: string): Promise<FiguresAnswer> => get(`${API}/clients/${clientId}/dashboard`);
 export const activity = (clientId: string): Promise<ActivityData> => get(`/clients/${clientId}/activity/`);
-export const presence = (): Promise<PresenceOverview> => get(`${API}/ws/presence`);
 export const stats = (): Promise<Stats> => get(`${API}/ws/stats`);
 
 /** A page of the alerts that the filter finds, newest first; with `upTo` (ISO 8601), of those raised until then. */

@@ -11,6 +11,7 @@ import { fillFields, writeChange, writeSeverities, writeTotal } from "./live/fig
 import { count, decimal, share } from "./live/format.js";
 import { perFrame } from "./live/frames.js";
 import { goLive, pageData } from "./live/page.js";
+import { writeWatchers } from "./live/presence.js";
 import { API, cursorOf, get, type Positioned, RestError } from "./live/rest.js";
 import { serverNow } from "./live/serverClock.js";
 
@@ -131,6 +132,7 @@ goLive({
   alert: (id) => model.alerts.get(id),
   done,
   heard,
+  present: ({ clients }) => writeWatchers(element("watchers"), clients[clientId]),
   lost: () => void startChart(),
 });
 renderActivity();

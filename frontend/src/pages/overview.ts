@@ -3,7 +3,7 @@
 import type { EventFrame } from "../services/protocol.js";
 import { Activity } from "./live/activity.js";
 import type { Alert } from "./live/alertBook.js";
-import { element, field, flash } from "./live/dom.js";
+import { arrange, cloneOf, element, field, flash, write } from "./live/dom.js";
 import { Feed } from "./live/feed.js";
 import { writeField, writeSeverities, writeTotal } from "./live/figures.js";
 import { LiveChart } from "./live/chart.js";
@@ -11,10 +11,12 @@ import { count } from "./live/format.js";
 import { perFrame } from "./live/frames.js";
 import { type ClientRow, type Overview, OverviewModel } from "./live/overviewModel.js";
 import { clientUrl, goLive, pageData } from "./live/page.js";
+import { avatar, writeWatchers } from "./live/presence.js";
 import { API, cursorOf, get, type Positioned } from "./live/rest.js";
 import { observe, serverNow } from "./live/serverClock.js";
 import { spark } from "./live/spark.js";
 import { writeTime } from "./live/times.js";
+import { connected, type PresenceOverview, viewers } from "./live/watched.js";
 
 const FEED = 30;
 
@@ -81,6 +83,25 @@ const renderActivity = perFrame(() => {
   writeTotal("rate", count(activity.sum(now, 60)));
 });
 
+function renderPresence(overview: PresenceOverview): void {
+  writeWatchers(element("watchers"), overview.msp);
+  for (const [id, row] of rows) write(field(row, "viewers"), viewers(overview.clients[id]));
+  const people = connected(overview, clientName);
+  element("connected-card").hidden = false;
+  write(element("connected"), count(people.length));
+  arrange(
+    element("people"),
+    "person",
+    people,
+    ({ key }) => key,
+    () => cloneOf(element<HTMLTemplateElement>("person")),
+    (item, person) => {
+      item.querySelector(".avatar")?.replaceWith(avatar(person.user));
+      for (const name of ["user", "role", "where"] as const) write(field(item, name), person[name]);
+    },
+  );
+}
+
 function letClientsBeFiltered(): void {
   const input = element<HTMLInputElement>("client-filter");
   input.hidden = false;
@@ -114,6 +135,7 @@ goLive({
   alert: (id) => model.alerts.get(id),
   done,
   heard,
+  present: renderPresence,
   lost: () => {
     hasActivity = false;
     activity.expect();

@@ -5,7 +5,8 @@ import { Link, usePlace, alertsPath, BASE, clientPath, connectionPath, navigate 
 import { useClientNames } from "./clients.js";
 import { useBoot } from "./me.js";
 import { Palette } from "./Palette.js";
-import { Avatar, roleName } from "./Presence.js";
+import { Avatar } from "./Presence.js";
+import { roleName } from "@/pages/live/watched.js";
 import { Status } from "./Status.js";
 import { isDark, setTheme } from "./theme.js";
 import { Toasts } from "./Toasts.js";

@@ -1,7 +1,7 @@
 /** Who an alert can be given to, as far as this page has met them. The server decides who may have it. */
 
 import { useQuery } from "@tanstack/react-query";
-import { presence, type PresenceOverview } from "../api.js";
+import { presence, type PresenceOverview } from "@/pages/live/watched.js";
 import type { Me } from "../boot.js";
 import type { Alert } from "../state/alerts.js";
 

@@ -2,7 +2,6 @@
 
 import { memo, type ReactNode, useEffect, useState } from "react";
 import { count, plural } from "@/pages/live/format.js";
-import type { PresenceOverview, Watched } from "../api.js";
 import { Spark } from "../charts/Spark.js";
 import { LiveChart } from "../charts/LiveChart.js";
 import { overviewQuery } from "../live/queries.js";
@@ -11,7 +10,8 @@ import { AlertFeed } from "../parts/AlertFeed.js";
 import { Ago, Figure } from "../parts/Figures.js";
 import { useMe } from "../parts/me.js";
 import { usePresenceOverview } from "../parts/people.js";
-import { Avatar, peopleIn, roleName, Watchers } from "../parts/Presence.js";
+import { Avatar, Watchers } from "../parts/Presence.js";
+import { connected, type PresenceOverview, viewers, type Watched } from "@/pages/live/watched.js";
 import { SeverityBar, SeverityChips } from "../parts/Severities.js";
 import { Empty, Failure, PageSkeleton } from "../parts/States.js";
 import { alertToast } from "../parts/toastStore.js";
@@ -188,7 +188,7 @@ const ClientLine = memo(
                 {row.status}
               </span>
             )}
-            {watched && peopleIn(watched) > 0 && <span className="client-watched"> · {plural(peopleIn(watched), "viewer")}</span>}
+            {viewers(watched)}
           </span>
         </th>
         <td data-label="Last 5 minutes">
@@ -217,34 +217,28 @@ const ClientLine = memo(
 );
 
 function Connected({ presence, clientName }: { presence: PresenceOverview; clientName: (id: string) => string | undefined }): ReactNode {
-  const places = [
-    ...(presence.msp ? [{ id: "msp", name: "All clients", watched: presence.msp }] : []),
-    ...Object.entries(presence.clients).map(([id, watched]) => ({ id, name: clientName(id) ?? "A client", watched })),
-  ].filter(({ watched }) => peopleIn(watched) > 0);
-  const total = places.reduce((sum, { watched }) => sum + peopleIn(watched), 0);
+  const people = connected(presence, clientName);
   return (
     <section className="card" aria-labelledby="connected-title">
       <header className="card-head">
         <h2 id="connected-title">
-          Connected now <span className="card-hint">{total}</span>
+          Connected now <span className="card-hint">{people.length}</span>
         </h2>
       </header>
-      {places.length === 0 ? (
-        <p className="empty">Nobody is connected.</p>
+      {people.length === 0 ? (
+        <p className="empty">Nobody else yet.</p>
       ) : (
         <ul className="people">
-          {places.flatMap(({ id, name, watched }) =>
-            watched.watchers.map(({ user, role }) => (
-              <li key={`${id} ${user}`}>
-                <Avatar name={user} />
-                <span className="people-name">
-                  {user}
-                  <span className="sub">{roleName(role)}</span>
-                </span>
-                <span className="people-where">{name}</span>
-              </li>
-            )),
-          )}
+          {people.map(({ key, user, role, where }) => (
+            <li key={key}>
+              <Avatar name={user} />
+              <span className="people-name">
+                {user}
+                <span className="sub">{role}</span>
+              </span>
+              <span className="people-where">{where}</span>
+            </li>
+          ))}
         </ul>
       )}
     </section>

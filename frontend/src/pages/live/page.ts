@@ -6,10 +6,12 @@ import { type Alert, alertOf, isNew } from "./alertBook.js";
 import { connect } from "./connection.js";
 import { letDeedsBeDone } from "./deeds.js";
 import { type Followed, Follower } from "./following.js";
+import { followPresence } from "./presence.js";
 import type { RestError } from "./rest.js";
 import { StatusLine } from "./status.js";
 import { letTimePass } from "./times.js";
 import { AlertToast } from "./toasts.js";
+import type { PresenceOverview } from "./watched.js";
 
 const UNKNOWN = "00000000-0000-0000-0000-000000000000";
 
@@ -37,6 +39,8 @@ export interface LivePage {
   done: (alert: Alert) => void;
   /** Each event once, unlike `apply`. */
   heard?: (frame: EventFrame) => void;
+  /** Show who is connected. */
+  present?: (overview: PresenceOverview) => void;
   /** Events were lost for good: what was counted from them has to be fetched anew. */
   lost?: () => void;
 }
@@ -58,6 +62,7 @@ export function goLive(page: LivePage): void {
       });
       for (const type of ["interaction_update", "alert"] as const) client.on(type, (frame: EventFrame) => page.heard?.(frame));
       client.on("resync", () => page.lost?.());
+      if (page.present) followPresence(client, page.present);
       status.watch(client);
       return client;
     },
