@@ -85,8 +85,13 @@ def versions(stage: Stage) -> dict[str, dict[str, str]]:
         described = modules / package / "package.json"
         if described.exists():
             found["peers"][package] = json.loads(described.read_text())["version"]
-    found["portal"]["commit"] = _output(["git", "-C", str(kit.ROOT), "describe", "--always", "--dirty"])
+    found["portal"]["commit"] = commit()
     return found
+
+
+def commit() -> str:
+    """Return the commit that is checked out, `-dirty` if files were changed since."""
+    return _output(["git", "-C", str(kit.ROOT), "describe", "--always", "--dirty"])
 
 
 def _installed(packages: tuple[str, ...]) -> dict[str, str]:

@@ -84,7 +84,7 @@ export function Connection(): ReactNode {
         </div>
         <div className="tile">
           <h2 className="tile-name">Events heard</h2>
-          <p className="tile-value">
+          <p className="tile-value" data-total="heard">
             <Figure value={feed.taken} />
           </p>
           <p className="tile-note">{lastMessageAt === null ? "none yet" : `last message ${exactTime(lastMessageAt)}`}</p>
