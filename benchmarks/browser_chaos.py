@@ -43,7 +43,8 @@ RECORD = """() => {
   let last = "";
   const look = () => {
     const ids = [...document.querySelectorAll(".feed [data-alert]")].map(({ dataset }) => dataset.alert);
-    for (const id of ids) (recorded.seen.has(id) && ids.indexOf(id) !== ids.lastIndexOf(id) ? recorded.doubled : recorded.seen).add(id);
+    for (const id of ids) recorded.seen.add(id);
+    ids.filter((id, index) => ids.indexOf(id) !== index).forEach((id) => recorded.doubled.add(id));
     const titles = [...document.querySelectorAll(".toast-title")].map(({ textContent }) => textContent);
     const title = titles.find((words) => /^[\\d,]+ new alerts$| alert( – |$)/.test(words)) ?? "";
     const text = title && title + document.querySelector(".toast-text").textContent;
@@ -122,7 +123,7 @@ def play(
     chance: random.Random,
     alert: Callable[[str], None],
 ) -> list[str]:
-    """Break one thing after the other, each kind once at least; during each an alert is raised. Return what was broken."""
+    """Break one thing after the other, each kind at least once; raise an alert during each. Return the kinds."""
     done: list[str] = []
     end = time.monotonic() + seconds
     wait = watched[0].page.wait_for_timeout

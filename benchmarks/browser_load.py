@@ -138,15 +138,18 @@ def markdown(figures: dict[str, Any]) -> str:
         "heap_mb": "heap after collection (MB)",
         "nodes": "elements",
     }
+    summary = (
+        f"`{figures['path']}` at {figures['rate']:g} events/s for {figures['seconds']:g} s: "
+        f"{figures['broadcast']:,} events broadcast, {figures['heard']:,} heard; "
+        f"{figures['frames_per_second']} frames a second; the heap of the second half is "
+        f"{figures['heap_growth']:+.1%} against the first's (medians)."
+    )
     lines = [
         "# A dashboard under load",
         "",
         browsing.provenance_line(figures),
         "",
-        f"`{figures['path']}` at {figures['rate']:g} events/s for {figures['seconds']:g} s: "
-        f"{figures['broadcast']:,} events broadcast, {figures['heard']:,} heard; "
-        f"{figures['frames_per_second']} frames a second; the heap of the second half is "
-        f"{figures['heap_growth']:+.1%} of the first's (medians).",
+        summary,
         "",
         *browsing.table(columns, figures["points"]),
     ]

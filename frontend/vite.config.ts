@@ -11,8 +11,9 @@ import { defineConfig, type Plugin } from "vite";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/** Entry name → file. Empty as long as there are no pages. */
-function entries(): Record<string, string> {
+/** Entry name → file. Empty as long as there are no pages. With `--mode harness`: what browser tests load beside the pages. */
+function entries(mode: string): Record<string, string> {
+  if (mode === "harness") return { harness: here("tests/browser/harness.tsx") };
   const pages = existsSync(here("src/pages")) ? readdirSync(here("src/pages")).sort() : [];
   const names = pages
     .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
@@ -35,7 +36,7 @@ function sonnerStyles(): Plugin {
   };
 }
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   base: "./",
   plugins: [sonnerStyles(), react()],
   resolve: { alias: { "@": here("src") } },
@@ -46,7 +47,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: entries(),
+      input: entries(mode),
       output: {
         entryFileNames: "[name].js",
         chunkFileNames: "chunks/[name].js",
@@ -54,4 +55,4 @@ export default defineConfig({
       },
     },
   },
-});
+}));

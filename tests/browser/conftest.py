@@ -1,14 +1,25 @@
 """A signed-in browser page that fails its test for any error it meets."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from engagement.models import User
-from tests.factories import PASSWORD
+from engagement import actions
+from engagement.models import Client, User
+from tests.factories import (
+    PASSWORD,
+    AgentFactory,
+    ApplicationFactory,
+    DepartmentFactory,
+    Tenant,
+    hashed_password,
+    two_tenants,
+)
 from tests.servers import PortalServer
 
 SHOTS = Path(__file__).resolve().parents[2] / "test-results" / "screenshots"
@@ -82,3 +93,44 @@ def shoot(page: Page, name: str, **options: object) -> None:
     """Keep a screenshot as an artefact of the run."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png", **options)
+
+
+@pytest.fixture
+def tenants(transactional_db: None) -> tuple[Tenant, Tenant]:
+    return two_tenants()
+
+
+@pytest.fixture
+def mine(tenants: tuple[Tenant, Tenant]) -> Tenant:
+    """A tenant that something can happen at: its client has an application, a department and an agent."""
+    tenant = tenants[0]
+    ApplicationFactory(client=tenant.client, name="ChatGPT")
+    DepartmentFactory(client=tenant.client, name="Finance")
+    AgentFactory(client=tenant.client, name="Claims Coder")
+    return tenant
+
+
+@pytest.fixture
+def demo(transactional_db: None) -> Client:
+    """One of the demo's clients."""
+    call_command("seed_demo", force=True, verbosity=0)
+    User.objects.update(password=hashed_password())
+    return Client.objects.get(name="Harbor Dental")
+
+
+def use(tenant: Tenant, count: int, who: str = "ana") -> None:
+    """Record uses of `mine`'s application."""
+    application = tenant.client.applications.get(name="ChatGPT")
+    department = tenant.client.departments.get(name="Finance")
+    actions.record_interactions(
+        tenant.client,
+        [actions.Use(application=application, department=department, count=count, user_ref=who)],
+    )
+
+
+def needs_node_modules(path: Path) -> Path:
+    """Return `path` in frontend/node_modules; where it is missing skip the test, in CI fail it."""
+    if not path.exists():
+        without = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        without(f"{path.name} is not installed: run `npm ci` in frontend/.")
+    return path

@@ -5,15 +5,8 @@ from playwright.sync_api import Page, expect
 
 from engagement import actions
 from engagement.models import Alert
-from tests.browser.conftest import PRODUCTION
-from tests.factories import (
-    AgentFactory,
-    AlertFactory,
-    ApplicationFactory,
-    DepartmentFactory,
-    Tenant,
-    two_tenants,
-)
+from tests.browser.conftest import PRODUCTION, use
+from tests.factories import AlertFactory, ApplicationFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -23,30 +16,9 @@ SETTLED = 30_000
 """Until a page has fetched what events do not carry."""
 
 
-@pytest.fixture
-def tenants(transactional_db) -> tuple[Tenant, Tenant]:
-    return two_tenants()
-
-
-@pytest.fixture
-def mine(tenants) -> Tenant:
-    tenant = tenants[0]
-    ApplicationFactory(client=tenant.client, name="ChatGPT")
-    DepartmentFactory(client=tenant.client, name="Finance")
-    AgentFactory(client=tenant.client, name="Claims Coder")
-    return tenant
-
-
 def live(page: Page) -> Page:
     page.wait_for_selector(LIVE)
     return page
-
-
-def use(tenant: Tenant, count: int) -> None:
-    application = tenant.client.applications.get(name="ChatGPT")
-    department = tenant.client.departments.get(name="Finance")
-    use = actions.Use(application=application, department=department, count=count, user_ref="ana")
-    actions.record_interactions(tenant.client, [use])
 
 
 def feed(page: Page):

@@ -1,0 +1,239 @@
+"""The client library in a real browser, on a real server: SEED.md's examples, tokens, tabs that share a socket.
+
+Its page is built from `frontend/tests/browser/harness.tsx` and answered under the portal's own address and policy.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Page, Route, expect
+
+from engagement import actions
+from tests.browser.conftest import needs_node_modules, use
+from tests.factories import PASSWORD
+from tests.servers import PortalServer
+from tests.servers.portal import ROOT
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+TIMEOUT = 15_000
+COMEBACK = 45_000
+"""Until a client that waits 3, 6, 12 s between its attempts is back."""
+TOKEN_SECONDS = 6
+SERVER_IS_DOWN = ("ERR_CONNECTION_REFUSED", "WebSocket connection")
+POLICY = "; ".join(
+    f"{name} {' '.join(sources)}" for name, sources in settings.CONTENT_SECURITY_POLICY["DIRECTIVES"].items()
+)
+DOCUMENT = """<!doctype html><html lang="en"><title>Harness</title>
+<link rel="stylesheet" href="/harness/harness.css"><div id="root"></div>
+<script type="module" src="/harness/harness.js"></script>"""
+
+OpenHarness = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built page, in a folder."""
+    vite = needs_node_modules(ROOT / "frontend" / "node_modules" / ".bin" / "vite")
+    folder = tmp_path_factory.mktemp("harness")
+    command = [vite, "build", "--mode", "harness", "--outDir", folder, "--logLevel", "warn"]
+    subprocess.run(command, cwd=ROOT / "frontend", check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def open_harness(built: Path) -> OpenHarness:
+    """Open the page in `page`: `open_harness(page, server, "example=MSPDashboard")`."""
+
+    def answer(route: Route) -> None:
+        name = route.request.url.partition("?")[0].rpartition("/")[2]
+        if name:
+            route.fulfill(path=built / name)
+        else:
+            headers = {"Content-Type": "text/html", "Content-Security-Policy": POLICY}
+            route.fulfill(body=DOCUMENT, headers=headers)
+
+    def open_harness(page: Page, server: PortalServer, query: str = "") -> None:
+        page.route(f"{server.url}/harness/**", answer)
+        page.goto(f"{server.url}/harness/?{query}")
+        page.wait_for_function("window.WebSocketClient")
+
+    return open_harness
+
+
+class Sockets:
+    """The sockets that a page opens from now on, and the text frames on them."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.opened = 0
+        self.received: list[str] = []
+        self.sent: list[str] = []
+        page.on("websocket", self._listen)
+
+    def _listen(self, socket: Any) -> None:
+        self.opened += 1
+        socket.on("framereceived", lambda frame: self.received.append(str(frame)))
+        socket.on("framesent", lambda frame: self.sent.append(str(frame)))
+
+    def wait_for(self, type_: str, times: int = 1, timeout: float = TIMEOUT) -> None:
+        """Wait until so many frames of a type have come."""
+        for _ in range(int(timeout / 100)):
+            if sum(f'"type":"{type_}"' in frame for frame in self.received) >= times:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{times} {type_} frames did not come; {self.received}")
+
+
+# --- SEED.md's examples
+
+
+def test_example_1_shows_the_latest_figures(mine, portal_server, sign_in, open_harness):
+    server = portal_server()
+    page = sign_in(server, mine.client_user)
+    open_harness(page, server, f"example=EngagementDashboard&client={mine.client.pk}")
+    expect(page.get_by_text("Status: Connected")).to_be_visible(timeout=TIMEOUT)
+    use(mine, 70)
+    expect(page.locator("pre")).to_contain_text('"application": "ChatGPT"', timeout=TIMEOUT)
+    expect(page.locator("pre")).to_contain_text('"interactions_per_day": 10')
+
+
+def test_example_2_counts_every_interaction_once(mine, portal_server, sign_in, open_harness, errors):
+    server = portal_server()
+    page = sign_in(server, mine.client_user)
+    sockets = Sockets(page)
+    open_harness(page, server, f"example=InteractionCounter&client={mine.client.pk}")
+    sockets.wait_for("connection")
+    counted = page.locator("#root")
+    use(mine, 5)
+    expect(counted).to_have_text("Total Interactions: 5", timeout=TIMEOUT)
+    with errors.expected(*SERVER_IS_DOWN):
+        server.kill()
+        use(mine, 7)
+        server.start()
+        expect(counted).to_have_text("Total Interactions: 12", timeout=COMEBACK)
+    use(mine, 1)
+    expect(counted).to_have_text("Total Interactions: 13", timeout=TIMEOUT)
+
+
+def test_example_3_toasts_alerts(mine, portal_server, sign_in, open_harness):
+    server = portal_server()
+    page = sign_in(server, mine.client_user)
+    open_harness(page, server, "example=AlertNotifications")
+    expect(page.get_by_text("WebSocket Status: Active")).to_be_visible(timeout=TIMEOUT)
+    actions.raise_alert(mine.client, severity="high", details="Customer list pasted")
+    toast = page.locator("[data-sonner-toast]", has_text="Customer list pasted")
+    expect(toast).to_contain_text("New Alert", timeout=TIMEOUT)
+    expect(toast).to_have_attribute("data-type", "error")
+
+
+def test_example_4_monitors_clients(mine, portal_server, sign_in, open_harness):
+    """Its clients are called `client-1` to `client-3`: the server refuses each, and the connection lives on."""
+    server = portal_server()
+    page = sign_in(server, mine.msp_user)
+    sockets = Sockets(page)
+    open_harness(page, server, "example=MSPDashboard")
+    expect(page.locator("#root")).to_have_text("Monitoring 3 clients")
+    sockets.wait_for("error", times=3)
+    for name in ("client-1", "client-2", "client-3"):
+        assert any('"subscribe"' in frame and f'"{name}"' in frame for frame in sockets.sent)
+    assert sockets.opened == 1
+
+
+# --- Tokens
+
+SIGN_IN = """async ({ username, password }) => {
+  const post = async (path, body) => (await fetch(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  })).json();
+  let { access, refresh } = await post("/api/v1/auth/token/", { username, password });
+  Object.assign(window, { asked: [], mayRefresh: true, heard: [], codes: new Set() });
+  const getToken = async (request) => {
+    asked.push(request.refresh);
+    if (!request.refresh) return access;
+    if (!mayRefresh) throw new Error("The token server is away.");
+    ({ access, refresh = refresh } = await post("/api/v1/auth/token/refresh/", { refresh }));
+    return access;
+  };
+  const options = { getToken, reconnectDelayMs: 500, maxReconnectAttempts: 50 };
+  window.client = new WebSocketClient("/ws/engagement", null, options);
+  client.on("alert", ({ data }) => heard.push(data.details));
+  client.subscribe(() => codes.add(client.getSnapshot().error?.closeCode));
+  await client.connect();
+}"""
+
+
+@pytest.fixture
+def with_token(mine, portal_server, contexts, errors, open_harness) -> Callable[[], tuple[Page, Sockets]]:
+    """A page without a session whose client logs in by tokens that live `TOKEN_SECONDS`."""
+
+    def with_token() -> tuple[Page, Sockets]:
+        page = contexts().new_page()
+        errors.listen(page)
+        sockets = Sockets(page)
+        open_harness(page, portal_server(env={"ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS)}))
+        page.evaluate(SIGN_IN, {"username": mine.client_user.username, "password": PASSWORD})
+        return page, sockets
+
+    return with_token
+
+
+def test_a_token_is_renewed_in_place_before_it_expires(mine, with_token):
+    page, sockets = with_token()
+    sockets.wait_for("authenticated", times=3, timeout=TOKEN_SECONDS * 5000)
+    assert page.evaluate("asked.filter(Boolean).length") >= 3
+    actions.raise_alert(mine.client, severity="low", details="Three tokens later")
+    page.wait_for_function("heard.includes('Three tokens later')", timeout=TIMEOUT)
+    assert sockets.opened == 1
+
+
+def test_an_expired_token_is_refreshed_and_nothing_is_missed(mine, with_token, errors):
+    page, sockets = with_token()
+    page.evaluate("mayRefresh = false")
+    page.wait_for_function("codes.has(4001)", timeout=TOKEN_SECONDS * 1000 + TIMEOUT)
+    actions.raise_alert(mine.client, severity="low", details="While nobody was let in")
+    page.evaluate("mayRefresh = true")
+    page.wait_for_function("heard.includes('While nobody was let in')", timeout=TIMEOUT)
+    actions.raise_alert(mine.client, severity="low", details="After")
+    page.wait_for_function("heard.includes('After')", timeout=TIMEOUT)
+    assert page.evaluate("heard") == ["While nobody was let in", "After"]
+    assert sockets.opened == 2
+
+
+# --- Tabs
+
+SHARE = """async () => {
+  window.heard = [];
+  window.client = createClient("/ws/engagement", null, { shareAs: "somebody" });
+  client.on("alert", ({ data }) => heard.push(data.details));
+  await client.connect();
+}"""
+
+
+def test_two_tabs_share_a_socket_and_the_second_takes_over(mine, portal_server, sign_in, open_harness):
+    server = portal_server()
+    first = sign_in(server, mine.client_user)
+    second = first.context.new_page()
+    tabs = {}
+    for tab in (first, second):
+        tabs[tab] = Sockets(tab)
+        open_harness(tab, server)
+        tab.evaluate(SHARE)
+    assert [tabs[tab].opened for tab in (first, second)] == [1, 0]
+    assert [tab.evaluate("client.isLeader") for tab in (first, second)] == [True, False]
+    actions.raise_alert(mine.client, severity="low", details="To both")
+    for tab in (first, second):
+        tab.wait_for_function("heard.includes('To both')", timeout=TIMEOUT)
+    first.close()
+    actions.raise_alert(mine.client, severity="low", details="Between leaders")
+    second.wait_for_function("heard.includes('Between leaders')", timeout=TIMEOUT)
+    actions.raise_alert(mine.client, severity="low", details="To the new leader")
+    second.wait_for_function("heard.includes('To the new leader')", timeout=TIMEOUT)
+    assert second.evaluate("heard") == ["To both", "Between leaders", "To the new leader"]
+    assert tabs[second].opened == 1
