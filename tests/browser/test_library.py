@@ -1,6 +1,6 @@
 """The client library in a real browser, on a real server: SEED.md's examples, tokens, tabs that share a socket.
 
-Its page is built from `frontend/tests/browser/harness.tsx` and answered under the portal's own address and policy.
+It is loaded, built from `frontend/tests/browser/harness.tsx`, into a document of the portal: its address, its policy.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from engagement import actions
 from tests.browser.conftest import needs_node_modules, use
@@ -27,12 +26,13 @@ COMEBACK = 45_000
 """Until a client that waits 3, 6, 12 s between its attempts is back."""
 TOKEN_SECONDS = 6
 SERVER_IS_DOWN = ("ERR_CONNECTION_REFUSED", "WebSocket connection")
-POLICY = "; ".join(
-    f"{name} {' '.join(sources)}" for name, sources in settings.CONTENT_SECURITY_POLICY["DIRECTIVES"].items()
-)
-DOCUMENT = """<!doctype html><html lang="en"><title>Harness</title>
-<link rel="stylesheet" href="/harness/harness.css"><div id="root"></div>
-<script type="module" src="/harness/harness.js"></script>"""
+LOAD = """() => new Promise((resolve, reject) => {
+  document.body.innerHTML = '<div id="root"></div>';
+  const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/harness/harness.css" });
+  const script = Object.assign(document.createElement("script"), { type: "module", src: "/harness/harness.js" });
+  Object.assign(script, { onload: resolve, onerror: reject });
+  document.body.append(style, script);
+})"""
 
 OpenHarness = Callable[..., None]
 
@@ -51,18 +51,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def open_harness(built: Path) -> OpenHarness:
     """Open the page in `page`: `open_harness(page, server, "example=MSPDashboard")`."""
 
-    def answer(route: Route) -> None:
-        name = route.request.url.partition("?")[0].rpartition("/")[2]
-        if name:
-            route.fulfill(path=built / name)
-        else:
-            headers = {"Content-Type": "text/html", "Content-Security-Policy": POLICY}
-            route.fulfill(body=DOCUMENT, headers=headers)
-
     def open_harness(page: Page, server: PortalServer, query: str = "") -> None:
-        page.route(f"{server.url}/harness/**", answer)
-        page.goto(f"{server.url}/harness/?{query}")
-        page.wait_for_function("window.WebSocketClient")
+        page.route(
+            "**/harness/*", lambda route: route.fulfill(path=built / route.request.url.rpartition("/")[2])
+        )
+        page.goto(f"{server.url}/healthz?{query}")
+        page.evaluate(LOAD)
 
     return open_harness
 
