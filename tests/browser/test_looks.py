@@ -72,7 +72,7 @@ def look_at_pages(page: Page, url: str, demo: Client, look: Look) -> None:
         page.goto(url + path.format(client=demo.pk, alert=alert.pk))
         page.wait_for_selector(LIVE)
         page.wait_for_selector("h1")
-        page.wait_for_function("!document.querySelector('.skeleton')")
+        expect(page.locator(".skeleton")).to_have_count(0)
         if name in COMES_LATER:
             page.wait_for_selector(COMES_LATER[name])
         look(page, name, whole=name not in {"spa-alerts", "spa-alert"})
