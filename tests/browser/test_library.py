@@ -34,32 +34,6 @@ LOAD = """() => new Promise((resolve, reject) => {
   document.body.append(style, script);
 })"""
 
-OpenHarness = Callable[..., None]
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built page, in a folder."""
-    vite = needs_node_modules(ROOT / "frontend" / "node_modules" / ".bin" / "vite")
-    folder = tmp_path_factory.mktemp("harness")
-    command = [vite, "build", "--mode", "harness", "--outDir", folder, "--logLevel", "warn"]
-    subprocess.run(command, cwd=ROOT / "frontend", check=True, timeout=120)
-    return folder
-
-
-@pytest.fixture
-def open_harness(built: Path) -> OpenHarness:
-    """Open the page in `page`: `open_harness(page, server, "example=MSPDashboard")`."""
-
-    def open_harness(page: Page, server: PortalServer, query: str = "") -> None:
-        page.route(
-            "**/harness/*", lambda route: route.fulfill(path=built / route.request.url.rpartition("/")[2])
-        )
-        page.goto(f"{server.url}/healthz?{query}")
-        page.evaluate(LOAD)
-
-    return open_harness
-
 
 def until(page: Page, condition: str, timeout: float = TIMEOUT) -> None:
     """Wait until a condition holds in the page, whose policy forbids what `wait_for_function` does."""
@@ -94,6 +68,35 @@ class Sockets:
         raise AssertionError(f"{times} {type_} frames did not come; {self.received}")
 
 
+OpenHarness = Callable[..., Sockets]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built page, in a folder."""
+    vite = needs_node_modules(ROOT / "frontend" / "node_modules" / ".bin" / "vite")
+    folder = tmp_path_factory.mktemp("harness")
+    command = [vite, "build", "--mode", "harness", "--outDir", folder, "--logLevel", "warn"]
+    subprocess.run(command, cwd=ROOT / "frontend", check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def open_harness(built: Path) -> OpenHarness:
+    """Load it: `open_harness(page, server, "example=MSPDashboard")`; return the sockets that it opens."""
+
+    def open_harness(page: Page, server: PortalServer, query: str = "") -> Sockets:
+        page.route(
+            "**/harness/*", lambda route: route.fulfill(path=built / route.request.url.rpartition("/")[2])
+        )
+        page.goto(f"{server.url}/healthz?{query}")
+        sockets = Sockets(page)
+        page.evaluate(LOAD)
+        return sockets
+
+    return open_harness
+
+
 # --- SEED.md's examples
 
 
@@ -110,8 +113,7 @@ def test_example_1_shows_the_latest_figures(mine, portal_server, sign_in, open_h
 def test_example_2_counts_every_interaction_once(mine, portal_server, sign_in, open_harness, errors):
     server = portal_server()
     page = sign_in(server, mine.client_user)
-    sockets = Sockets(page)
-    open_harness(page, server, f"example=InteractionCounter&client={mine.client.pk}")
+    sockets = open_harness(page, server, f"example=InteractionCounter&client={mine.client.pk}")
     sockets.wait_for("connection")
     counted = page.locator("#root")
     use(mine, 5)
@@ -140,8 +142,7 @@ def test_example_4_monitors_clients(mine, portal_server, sign_in, open_harness):
     """Its clients are called `client-1` to `client-3`: the server refuses each, and the connection lives on."""
     server = portal_server()
     page = sign_in(server, mine.msp_user)
-    sockets = Sockets(page)
-    open_harness(page, server, "example=MSPDashboard")
+    sockets = open_harness(page, server, "example=MSPDashboard")
     expect(page.locator("#root")).to_have_text("Monitoring 3 clients")
     sockets.wait_for("error", times=3)
     for name in ("client-1", "client-2", "client-3"):
@@ -150,6 +151,8 @@ def test_example_4_monitors_clients(mine, portal_server, sign_in, open_harness):
 
 
 # --- Tokens
+
+SHORT_LIFE = {"ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS), "REALTIME_EXPIRY_GRACE": "0"}
 
 SIGN_IN = """async ({ username, password }) => {
   const post = async (path, body) => (await fetch(path, {
@@ -179,8 +182,7 @@ def with_token(mine, portal_server, contexts, errors, open_harness) -> Callable[
     def with_token() -> tuple[Page, Sockets]:
         page = contexts().new_page()
         errors.listen(page)
-        sockets = Sockets(page)
-        open_harness(page, portal_server(env={"ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS)}))
+        sockets = open_harness(page, portal_server(env=SHORT_LIFE))
         page.evaluate(SIGN_IN, {"username": mine.client_user.username, "password": PASSWORD})
         return page, sockets
 
@@ -225,8 +227,7 @@ def test_two_tabs_share_a_socket_and_the_second_takes_over(mine, portal_server, 
     second = first.context.new_page()
     tabs = {}
     for tab in (first, second):
-        tabs[tab] = Sockets(tab)
-        open_harness(tab, server)
+        tabs[tab] = open_harness(tab, server)
         tab.evaluate(SHARE)
     assert [tabs[tab].opened for tab in (first, second)] == [1, 0]
     assert [tab.evaluate("client.isLeader") for tab in (first, second)] == [True, False]
