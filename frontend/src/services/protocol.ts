@@ -96,9 +96,9 @@ export const serverShapes = {
   resync: { stream: string, reason: trusting<ResyncReason | (string & {})>(string), seq: integer, epoch: string, ref },
   /** The new token holds; with `expiring`, a new one is asked for. */
   authenticated: { token_expires_at: nullable(string), expiring: optional(boolean), ref },
-  /** Who watches a client now. Names only where the viewer may see them. */
+  /** Who watches a client now, or (`client_id` null) all of the MSP's. Names only where the viewer may see them. */
   presence: {
-    client_id: string,
+    client_id: nullable(string),
     msp_watchers: integer,
     client_watchers: integer,
     watchers,

@@ -36,6 +36,7 @@ export function follow(bar: Bar, news: News): void {
 
 function stream(bar: Bar, news: News, look: () => void): void {
   const client = new WebSocketClient(`${API}/ws/engagement`, null, { backoff: exponentialBackoff({ attempts: Infinity, maxMs: 30_000 }) });
+  client.on("problem", reportError);
   const started = Date.now();
   const say = (): void => {
     const { mood, text } = describe(client.getSnapshot(), client.getSnapshot().lastMessageAt ?? started, Date.now());

@@ -46,6 +46,7 @@ export function Live({ feed, journal, children }: Props): ReactNode {
   useEffect(() => {
     client.send({ type: "subscribe", topics: [...TOPICS] });
     const stops = [
+      client.on("problem", reportError),
       client.on("presence", () => void queries.invalidateQueries({ queryKey: ["presence"] })),
       client.on("connection", ({ timestamp }) => observe(timestamp)),
       client.on("pong", ({ server_time }) => observe(server_time)),

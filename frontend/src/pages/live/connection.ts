@@ -21,6 +21,7 @@ export function connect(cursor: Cursor, clientId?: string): RealtimeClient {
   });
   client.on("connection", ({ timestamp }) => observe(timestamp));
   client.on("pong", ({ server_time }) => observe(server_time));
+  client.on("problem", reportError);
   client.connect().catch(() => undefined); // its state tells, and the page shows that
   return client;
 }
