@@ -67,6 +67,24 @@ def test_the_overview_moves_for_every_client_of_the_msp(mine, portal_server, sig
     expect(page.locator("#clients tbody tr:visible")).to_have_count(1)
 
 
+def test_pages_tell_who_is_connected(mine, portal_server, sign_in):
+    server = portal_server()
+    page = live(sign_in(server, mine.msp_user))
+    expect(page.locator(".watchers-text")).to_have_text("1 person watching", timeout=SETTLED)
+    theirs = live(sign_in(server, mine.client_user))
+    people = page.locator("#people .people-name [data-field=user]")
+    expect(people).to_have_text([mine.msp_user.username, mine.client_user.username], timeout=SETTLED)
+    row = page.locator(f'#clients tr[data-client="{mine.client.pk}"]')
+    expect(row.locator("[data-field=viewers]")).to_have_text("· 1 viewer")
+    expect(theirs.locator(".watchers-text")).to_have_text("2 people watching", timeout=SETTLED)
+    expect(theirs.locator("#watchers .avatar")).to_have_count(
+        1
+    )  # a client's user learns that the MSP watches, not who
+    theirs.close()
+    expect(people).to_have_text([mine.msp_user.username], timeout=SETTLED)
+    expect(row.locator("[data-field=viewers]")).to_have_text("")
+
+
 def test_a_storm_is_one_toast(mine, portal_server, sign_in):
     page = live(sign_in(portal_server(), mine.client_user))
     Alert.objects.bulk_create(

@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 import { type Activity, BUCKET_S, BUCKETS } from "./activity.js";
-import { count, exactTime, plural } from "./format.js";
+import { count, exactTime, plural, timeOfDay } from "./format.js";
 import { element } from "./dom.js";
 import { serverNow } from "./serverClock.js";
 
@@ -53,6 +53,7 @@ export class LiveChart {
     this.#layers = layers;
     if (isSameShape) this.#plot!.setData(this.#data(now));
     else this.#rebuild();
+    this.#read(this.#plot!.cursor.idx ?? null);
     this.#describe();
   }
 
@@ -97,7 +98,6 @@ export class LiveChart {
   #rebuild(): void {
     this.#plot?.destroy();
     this.#plot = new uPlot(this.#options(), this.#data(serverNow()), this.#plotted);
-    this.#read(null);
   }
 
   #options(): uPlot.Options {
@@ -108,13 +108,14 @@ export class LiveChart {
     return {
       ...this.#size(),
       legend: { show: false },
+      padding: [8, 14, 0, 0],
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
         x: { range: (_, __, max) => [max + BUCKET_S / 2 - BUCKETS * BUCKET_S, max + BUCKET_S / 2] },
         y: { range: (_, __, max) => [0, Math.max(Math.ceil(max * 1.15), 4)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 90, size: 24, values: (_, ticks) => ticks.map((tick) => exactTime(tick * 1000)) },
+        { ...axis, grid: { show: false }, space: 80, size: 24, incrs: [60], values: (_, ticks) => ticks.map((tick) => timeOfDay(tick * 1000)) },
         {
           ...axis,
           grid: { stroke: token("--line"), width: 1 },
@@ -138,7 +139,8 @@ export class LiveChart {
       key.className = "chart-key";
       key.dataset["series"] = String(layer + 1);
       const figure = index === null ? "" : ` ${count(values[index] ?? 0)}`;
-      part.append(...(isSingle ? [] : [key]), isSingle ? (index === null ? "" : plural(values[index] ?? 0, "interaction")) : name + figure);
+      const uses = index === null ? values.reduce((sum, value) => sum + value, 0) : (values[index] ?? 0);
+      part.append(...(isSingle ? [plural(uses, "interaction")] : [key, name + figure]));
       return part;
     });
     const start = index === null ? undefined : this.#activity.starts(serverNow())[index];
