@@ -1,9 +1,10 @@
 """`python -m benchmarks.browser_load`: a dashboard in a real browser under load: frames a second, and memory.
 
-A page of a Chromium follows a client at so many events a second (uses of its applications; every tenth an alert), which
-a process of its own broadcasts. Ten times on the way the JavaScript heap is read after a forced collection, and the
-frames since the last time are counted (`requestAnimationFrame`). Ends with status 1 below 55 frames a second, or where
-the heap of the second half is more than a tenth above that of the first, or where the page did not hear every event.
+A page of a Chromium follows a client at so many events a second (uses of applications; every tenth an alert), which
+a process of its own broadcasts. Ten times on the way the frames since the last time are counted
+(`requestAnimationFrame`), the browser's processor time is taken (other people's processes disturb frames, not this), and
+the JavaScript heap is read after a forced collection. Ends with status 1 below 55 frames a second, or where the heap of
+the second half is more than a tenth above that of the first, or where the page did not hear every event.
 """
 
 from __future__ import annotations
@@ -71,24 +72,33 @@ def heap_mb(devtools: CDPSession) -> float:
     return round(float(devtools.send("Runtime.getHeapUsage")["usedSize"]) / 2**20, 2)
 
 
-def measure(page: Page, seconds: float) -> list[dict[str, Any]]:
+def cpu_seconds(devtools: CDPSession) -> float:
+    """Return the processor time of all the browser's processes so far."""
+    return float(sum(info["cpuTime"] for info in devtools.send("SystemInfo.getProcessInfo")["processInfo"]))
+
+
+def measure(browser: Browser, page: Page, seconds: float) -> list[dict[str, Any]]:
     """Return a row for each tenth of the time."""
-    devtools = page.context.new_cdp_session(page)
+    devtools, whole = page.context.new_cdp_session(page), browser.new_browser_cdp_session()
     page.evaluate(COUNT_FRAMES)
     points, began = [], time.monotonic()
+    at, used = began, cpu_seconds(whole)
     for number in range(1, POINTS + 1):
         page.wait_for_timeout(max(0.0, began + number * seconds / POINTS - time.monotonic()) * 1000)
         frames = sorted(page.evaluate(TAKE_FRAMES))
+        now, used_now = time.monotonic(), cpu_seconds(whole)
         points.append(
             {
                 "at_s": round(time.monotonic() - began),
                 "frames_per_second": round(len(frames) / sum(frames) * 1000, 1),
                 "frame_p99_ms": round(frames[int(len(frames) * 0.99)], 1),
                 "longest_frame_ms": round(frames[-1]),
+                "browser_cpu_percent": round((used_now - used) / (now - at) * 100),
                 "heap_mb": heap_mb(devtools),
                 "nodes": page.evaluate("document.querySelectorAll('*').length"),
             }
         )
+        at, used = now, used_now
         print(points[-1], file=sys.stderr, flush=True)
     return points
 
@@ -103,7 +113,7 @@ def run(browser: Browser, url: str, options: argparse.Namespace) -> dict[str, An
     )
     load.start()
     page.wait_for_timeout(WARM_UP_SECONDS * 1000)
-    points = measure(page, options.seconds)
+    points = measure(browser, page, options.seconds)
     load.join()
     page.get_by_role("link", name="Connection:").click()
     heard = page.locator("[data-total=heard]")
@@ -135,6 +145,7 @@ def markdown(figures: dict[str, Any]) -> str:
         "frames_per_second": "frames a second",
         "frame_p99_ms": "p99 of a frame (ms)",
         "longest_frame_ms": "longest (ms)",
+        "browser_cpu_percent": "browser (% of a core)",
         "heap_mb": "heap after collection (MB)",
         "nodes": "elements",
     }
