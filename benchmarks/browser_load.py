@@ -1,10 +1,10 @@
 """`python -m benchmarks.browser_load`: a dashboard in a real browser under load: frames a second, and memory.
 
-A page of a Chromium follows a client at so many events a second (uses of applications; every tenth an alert), which
-a process of its own broadcasts. Ten times on the way the frames since the last time are counted
-(`requestAnimationFrame`), the browser's processor time is taken (other people's processes disturb frames, not this), and
-the JavaScript heap is read after a forced collection. Ends with status 1 below 55 frames a second, or where the heap of
-the second half is more than a tenth above that of the first, or where the page did not hear every event.
+A page of a Chromium follows a client at so many events a second (uses of applications; every tenth an alert), which a
+process of its own broadcasts. Ten times on the way the frames since the last time are counted
+(`requestAnimationFrame`), the browser's processor time is taken (other people's processes disturb frames, not this),
+and the JavaScript heap is read after a forced collection. Ends with status 1 below 55 frames a second, or where the
+heap of the second half is more than a tenth above that of the first, or where the page did not hear every event.
 """
 
 from __future__ import annotations
