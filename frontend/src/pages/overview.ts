@@ -16,7 +16,7 @@ import { API, cursorOf, get, type Positioned } from "./live/rest.js";
 import { observe, serverNow } from "./live/serverClock.js";
 import { spark } from "./live/spark.js";
 import { writeTime } from "./live/times.js";
-import { connected, type PresenceOverview, viewers } from "./live/watched.js";
+import { connected, type PresenceOverview, viewers, watchersOf } from "./live/watched.js";
 
 const FEED = 30;
 
@@ -85,7 +85,7 @@ const renderActivity = perFrame(() => {
 
 function renderPresence(overview: PresenceOverview): void {
   writeWatchers(element("watchers"), overview.msp);
-  for (const [id, row] of rows) write(field(row, "viewers"), viewers(overview.clients[id]));
+  for (const [id, row] of rows) write(field(row, "viewers"), viewers(watchersOf(overview, id).length));
   const people = connected(overview, clientName);
   element("connected-card").hidden = false;
   write(element("connected"), count(people.length));

@@ -11,7 +11,7 @@ import { Ago, Figure } from "../parts/Figures.js";
 import { useMe } from "../parts/me.js";
 import { usePresenceOverview } from "../parts/people.js";
 import { Avatar, Watchers } from "../parts/Presence.js";
-import { connected, type PresenceOverview, viewers, type Watched } from "@/pages/live/watched.js";
+import { connected, type PresenceOverview, viewers, watchersOf } from "@/pages/live/watched.js";
 import { SeverityBar, SeverityChips } from "../parts/Severities.js";
 import { Empty, Failure, PageSkeleton } from "../parts/States.js";
 import { alertToast } from "../parts/toastStore.js";
@@ -151,7 +151,7 @@ function Clients({ clients, activity, presence }: ClientsProps): ReactNode {
                 activity={activity.byKey[row.client_id] ? activity : QUIET}
                 buckets={activity.byKey[row.client_id]}
                 now={now}
-                watched={presence?.clients[row.client_id]}
+                watchers={presence ? watchersOf(presence, row.client_id).length : 0}
               />
             ))}
           </tbody>
@@ -169,11 +169,11 @@ interface LineProps {
   /** What of `activity` is this client's: the row is drawn anew when it changes. */
   buckets: Activity["byKey"][string] | undefined;
   now: number;
-  watched: Watched | undefined;
+  watchers: number;
 }
 
 const ClientLine = memo(
-  function ClientLine({ row, activity, now, watched }: LineProps): ReactNode {
+  function ClientLine({ row, activity, now, watchers }: LineProps): ReactNode {
     const id = row.client_id;
     return (
       <tr data-client={id}>
@@ -188,7 +188,7 @@ const ClientLine = memo(
                 {row.status}
               </span>
             )}
-            {viewers(watched)}
+            {viewers(watchers)}
           </span>
         </th>
         <td data-label="Last 5 minutes">
@@ -213,7 +213,7 @@ const ClientLine = memo(
     );
   },
   (before, after) =>
-    before.row === after.row && before.buckets === after.buckets && before.now === after.now && before.watched === after.watched,
+    before.row === after.row && before.buckets === after.buckets && before.now === after.now && before.watchers === after.watchers,
 );
 
 function Connected({ presence, clientName }: { presence: PresenceOverview; clientName: (id: string) => string | undefined }): ReactNode {

@@ -1,27 +1,24 @@
 import { describe, expect, it } from "vitest";
-import { connected, initials, tint, viewers, watching } from "./watched.js";
+import { connected, initials, peopleIn, tint, viewers, watching } from "./watched.js";
 
 const ana = { user: "ana.lima", role: "msp_admin" };
 const ben = { user: "ben", role: "client_user" };
 
 describe("who watches", () => {
-  it("is named by place, the MSP's own first, and by role", () => {
+  it("is named by place and role, and once where the whole MSP is watched", () => {
     const overview = {
       msp: { msp_watchers: 1, client_watchers: 0, watchers: [ana] },
       clients: { c1: { msp_watchers: 1, client_watchers: 1, watchers: [ana, ben] } },
     };
     expect(connected(overview, (id) => (id === "c1" ? "Harbor" : undefined))).toEqual([
       { key: "msp ana.lima", user: "ana.lima", role: "MSP administrator", where: "All clients" },
-      { key: "c1 ana.lima", user: "ana.lima", role: "MSP administrator", where: "Harbor" },
       { key: "c1 ben", user: "ben", role: "Client user", where: "Harbor" },
     ]);
   });
 
   it("is counted in words, the unnamed too", () => {
-    const unnamed = { msp_watchers: 2, client_watchers: 1, watchers: [ben] };
-    expect(viewers(unnamed)).toBe(" · 3 viewers");
-    expect(viewers({ ...unnamed, msp_watchers: 0 })).toBe(" · 1 viewer");
-    expect(viewers(undefined)).toBe("");
+    expect(peopleIn({ msp_watchers: 2, client_watchers: 1, watchers: [ben] })).toBe(3);
+    expect([0, 1, 2].map(viewers)).toEqual(["", " · 1 viewer", " · 2 viewers"]);
     expect([watching(1), watching(1200)]).toEqual(["1 person watching", "1,200 people watching"]);
   });
 

@@ -31,24 +31,30 @@ export const peopleIn = ({ msp_watchers: msp, client_watchers: client }: Watched
 
 export const watching = (people: number): string => (people === 1 ? "1 person watching" : `${count(people)} people watching`);
 
-export const viewers = (watched: Watched | undefined): string => (watched && peopleIn(watched) > 0 ? ` · ${plural(peopleIn(watched), "viewer")}` : "");
+/** Who watches this client and not the MSP as a whole, as an MSP's user sees it: the server counts those in where anybody else is. */
+export function watchersOf({ msp, clients }: PresenceOverview, clientId: string): Watched["watchers"] {
+  const everywhere = new Set(msp?.watchers.map(({ user }) => user));
+  return (clients[clientId]?.watchers ?? []).filter(({ user }) => !everywhere.has(user));
+}
+
+export const viewers = (people: number): string => (people > 0 ? ` · ${plural(people, "viewer")}` : "");
 
 export interface Connected {
-  /** Of the place and the user: a user may watch in several places. */
+  /** Of the place and the user: a user may watch several clients. */
   key: string;
   user: string;
   role: string;
   where: string;
 }
 
-/** Everybody who is connected and may be named, the MSP's own first. */
-export function connected({ msp, clients }: PresenceOverview, clientName: (id: string) => string | undefined): Connected[] {
+/** Everybody who is connected, the MSP's own who watch all first. */
+export function connected(overview: PresenceOverview, clientName: (id: string) => string | undefined): Connected[] {
   const places = [
-    ...(msp ? [{ id: "msp", where: "All clients", watched: msp }] : []),
-    ...Object.entries(clients).map(([id, watched]) => ({ id, where: clientName(id) ?? "A client", watched })),
+    { id: "msp", where: "All clients", watchers: overview.msp?.watchers ?? [] },
+    ...Object.keys(overview.clients).map((id) => ({ id, where: clientName(id) ?? "A client", watchers: watchersOf(overview, id) })),
   ];
-  return places.flatMap(({ id, where, watched }) =>
-    watched.watchers.map(({ user, role }) => ({ key: `${id} ${user}`, user, role: roleName(role), where })),
+  return places.flatMap(({ id, where, watchers }) =>
+    watchers.map(({ user, role }) => ({ key: `${id} ${user}`, user, role: roleName(role), where })),
   );
 }
 
