@@ -254,7 +254,7 @@ def test_another_encoding_goes_on_from_the_same_place(mine, portal_server, sign_
     expect(total(page, "interactions_today")).to_have_text("3", timeout=TIMEOUT)
     page.get_by_role("link", name="Connection:").click()
     received: list[Any] = []
-    page.on("websocket", lambda socket: socket.on("framereceived", received.append))
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(frame)))
     page.get_by_label(encoding).check()
     live(page)
     use(mine, 4)
