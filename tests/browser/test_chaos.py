@@ -22,7 +22,7 @@ def test_pages_show_what_the_database_says_after_every_fault(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=170,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
