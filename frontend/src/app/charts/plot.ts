@@ -27,7 +27,7 @@ export function barOptions(
       y: { range: (_, __, max) => [0, Math.max(Math.ceil(max * 1.15), 4)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 80, size: 24, values: (_, ticks) => ticks.map((tick) => timeOfDay(tick * 1000)), incrs: [60] },
+      { ...axis, grid: { show: false }, space: 80, size: 24, values: (_, ticks) => ticks.map((tick) => timeOfDay(tick * 1000)), incrs: [60, 120] },
       {
         ...axis,
         grid: { stroke: token("--line"), width: 1 },

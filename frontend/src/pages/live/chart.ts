@@ -115,7 +115,7 @@ export class LiveChart {
         y: { range: (_, __, max) => [0, Math.max(Math.ceil(max * 1.15), 4)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 80, size: 24, incrs: [60], values: (_, ticks) => ticks.map((tick) => timeOfDay(tick * 1000)) },
+        { ...axis, grid: { show: false }, space: 80, size: 24, incrs: [60, 120], values: (_, ticks) => ticks.map((tick) => timeOfDay(tick * 1000)) },
         {
           ...axis,
           grid: { stroke: token("--line"), width: 1 },
