@@ -11,9 +11,7 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +27,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from benchmarks import backend
 from benchmarks.chaos.judge import percentile
-from tests.servers import PortalServer, PostgresServer, RedisServer
+from tests.servers import PortalServer
 from tests.servers.portal import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -171,9 +170,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--backend", choices=("postgres", "sqlite"), default="postgres", help="(default: %(default)s)"
-    )
+    parser.add_argument("--backend", choices=backend.NAMES, default="postgres", help="(default: %(default)s)")
     parser.add_argument(
         "--users", type=int, default=30, help="users to deactivate, 3 sockets each (default: %(default)s)"
     )
@@ -185,27 +182,11 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="where the figures go (default: benchmarks/results/)")
     options = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portal-revocation-")))
-        sqlite = options.backend == "sqlite"
-        database = (
-            f"sqlite:///{folder / 'portal.sqlite3'}" if sqlite else stack.enter_context(PostgresServer()).url
-        )
-        redis = "" if sqlite else stack.enter_context(RedisServer()).url
-        os.environ |= {
-            "DEBUG": "true",
-            "DATABASE_URL": database,
-            "REDIS_URL": redis,
-            "LOG_LEVEL": "ERROR",
-            "ACCESS_TOKEN_SECONDS": "3600",
-            "DJANGO_SETTINGS_MODULE": "compliance_portal.settings",
-        }
-        subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, check=True)
-        import django
-
-        django.setup()
+    with backend.running(options.backend) as where, ExitStack() as stack:
         portal = PortalServer(
-            database_url=database, redis_url=redis, environment={"REALTIME_DRAIN_SECONDS": "0"}
+            database_url=where.database_url,
+            redis_url=where.redis_url,
+            environment={"REALTIME_DRAIN_SECONDS": "0"},
         )
         stack.callback(portal.close)
         portal.start()

@@ -7,6 +7,7 @@ left in the outbox, the next to come places.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,6 @@ LOCK = 0x706C6163696E67
 
 LOG = ("id", "epoch", "position", "access_position")
 OUTBOX = ("id", "tx", "kind", "client_id", "msp_id", "key", "facts", "recorded_at")
-STREAM = ("name", "position")
 EVENT = (
     "position",
     "type",
@@ -94,49 +94,49 @@ def _pipelined(using: str) -> Iterator[None]:
 def _log_and_outbox(limit: int, using: str, *, wait: bool) -> tuple[Log, list[Outbox], bool]:
     """Lock the log; return it, what is recorded, and whether there is more."""
     connection = connections[using]
-    with connection.cursor() as locking, connection.cursor() as logs, connection.cursor() as outbox:
+    log, outbox = Log._meta.db_table, Outbox._meta.db_table
+    with connection.cursor() as locking, connection.cursor() as reading:
         if connection.vendor == "postgresql":
-            _ask_for_lock(locking, wait=wait, using=using)
-        logs.execute(f"{_select(Log, LOG, using)} WHERE id = %s", [Log.SINGLE])
-        outbox.execute(f"{_select(Outbox, OUTBOX, using)} ORDER BY id LIMIT %s", [limit])
-        if connection.vendor == "postgresql" and locking.fetchone()[0] is False:
+            locking.execute(_lock_sql(wait=wait), [str(LOCK_TIMEOUT_MS), str(LOCK_TIMEOUT_MS), LOCK])
+        reading.execute(
+            f"SELECT {rows.columns(Outbox, OUTBOX, using)}, {rows.columns(Log, LOG, using)} "  # noqa: S608 - our own names
+            f"FROM {outbox} LEFT JOIN {log} ON {log}.id = %s ORDER BY {outbox}.id LIMIT %s",
+            [Log.SINGLE, limit],
+        )
+        if connection.vendor == "postgresql" and locking.fetchone()[-1] is False:
             raise BusyError
-        found, recorded = _models(Log, LOG, logs, using), _models(Outbox, OUTBOX, outbox, using)
-    log = found[0] if found else Log.current()
+        found = reading.fetchall()
+    if not found:
+        return Log(), [], False
+    recorded = _models(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
+    logged = found[0][len(OUTBOX) :]
+    current = Log.current() if logged[0] is None else _models(Log, LOG, [logged], using)[0]
     if len(recorded) < limit:
-        return log, recorded, False
+        return current, recorded, False
     rest = Outbox.objects.using(using).filter(pk__gt=recorded[-1].pk, tx__in={row.tx for row in recorded})
-    return log, [*recorded, *rest.order_by("pk")], True
+    return current, [*recorded, *rest.order_by("pk")], True
 
 
-def _ask_for_lock(cursor: Any, *, wait: bool, using: str) -> None:
-    """Ask PostgreSQL for the lock, held until the transaction ends; the answer is False where it was not to be had.
+def _lock_sql(*, wait: bool) -> str:
+    """Return what asks PostgreSQL for the lock, held until the transaction ends; last in its answer: False if not got.
 
     An advisory lock: those who wait get it in turn, and nobody who does not wait gets ahead of them. For a row lock
     they would have to race.
     """
-    with connections[using].cursor() as limits:
-        limits.execute(
-            "SELECT set_config('lock_timeout', %s, true), "
-            "set_config('idle_in_transaction_session_timeout', %s, true)",
-            [str(LOCK_TIMEOUT_MS)] * 2,
-        )
-    take = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
-    cursor.execute(f"SELECT {take}(%s)", [LOCK])
+    return (
+        "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', %s, true), "
+        f"pg_{'' if wait else 'try_'}advisory_xact_lock(%s)"
+    )
 
 
-def _select(model: type[Model], names: tuple[str, ...], using: str) -> str:
-    return f"SELECT {rows.columns(model, names, using)} FROM {model._meta.db_table}"  # noqa: S608 - our own names
-
-
-def _models(model: type[Model], names: tuple[str, ...], cursor: Any, using: str) -> list[Any]:
-    found = rows.from_database(model, names, cursor.fetchall(), using)
-    return [model(**dict(zip(names, row, strict=True))) for row in found]
+def _models(model: type[Model], names: tuple[str, ...], found: list[Any], using: str) -> list[Any]:
+    values = rows.from_database(model, names, found, using)
+    return [model(**dict(zip(names, row, strict=True))) for row in values]
 
 
 def _placed(log: Log, rendered: Sequence[rendering.Rendered], using: str) -> list[Event]:
     """Give drafts their places: the next positions of the log, and of their streams."""
-    heads = _heads(rendered, using)
+    heads = _moved(rendered, using)
     events = []
     for draft in rendered:
         log.position += 1
@@ -159,24 +159,24 @@ def _placed(log: Log, rendered: Sequence[rendering.Rendered], using: str) -> lis
             name = groups.msp(draft.msp_id)
             heads[name] = event.msp_seq = heads[name] + 1
         events.append(event)
-    rows.insert(
-        Stream,
-        STREAM,
-        sorted(heads.items()),
-        using,
-        then="ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position",
-    )
     return events
 
 
-def _heads(rendered: Sequence[rendering.Rendered], using: str) -> dict[str, int]:
-    names = {groups.client(event.client_id) for event in rendered if event.client_id}
-    names |= {groups.msp(event.msp_id) for event in rendered if event.msp_id}
-    if not names:
-        return {}
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"{_select(Stream, STREAM, using)} WHERE name IN ({_places(names)})", list(names))
-        return dict.fromkeys(names, 0) | dict(cursor.fetchall())
+def _moved(rendered: Sequence[rendering.Rendered], using: str) -> dict[str, int]:
+    """Move streams forward by the events that go into each; return where each of them was before."""
+    counts = Counter(groups.client(event.client_id) for event in rendered if event.client_id)
+    counts.update(groups.msp(event.msp_id) for event in rendered if event.msp_id)
+    heads = rows.insert(
+        Stream,
+        ("name", "position"),
+        sorted(counts.items()),
+        using,
+        then=(
+            "ON CONFLICT (name) DO UPDATE "
+            f"SET position = {Stream._meta.db_table}.position + EXCLUDED.position RETURNING name, position"
+        ),
+    )
+    return {name: head - counts[name] for name, head in heads}
 
 
 def _places(values: Sized) -> str:

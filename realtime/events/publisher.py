@@ -115,6 +115,8 @@ class Publisher:
         failures, placed = 0, False
         while True:
             with self._state:
+                if placed:  # rest, unless somebody waits; then look again, whether woken or not
+                    self._state.wait_for(lambda: self._flushing > 0, conf.current().publish_pause)
                 woken = self._state.wait_for(lambda: self._wanted > self._done, timeout=0 if placed else None)
                 wanted, wait = self._wanted, self._flushing > 0
             try:

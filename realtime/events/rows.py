@@ -29,9 +29,10 @@ def _fields(model: type[Model], names: tuple[str, ...]) -> list[Any]:
 
 @cache
 def columns(model: type[Model], names: tuple[str, ...], using: str) -> str:
-    """Return the columns of fields as SQL lists them."""
+    """Return the columns of fields as a SELECT lists them."""
     quote = connections[using].ops.quote_name
-    return ", ".join(quote(field.column) for field in _fields(model, names))
+    table = quote(model._meta.db_table)
+    return ", ".join(f"{table}.{quote(field.column)}" for field in _fields(model, names))
 
 
 def to_database(
@@ -53,22 +54,31 @@ def insert(
     *,
     each: str = "",
     then: str = "",
-) -> None:
+) -> list[tuple[Any, ...]]:
     """Insert `rows` of parameters (`to_database`), in as few statements as the database takes parameters for.
 
     `each` is a row's VALUES where it is more than a placeholder a field; `then` what follows them, such as ON CONFLICT.
+    Return what a RETURNING in it gives.
     """
     connection = connections[using]
     most = (connection.features.max_query_params or MOST_PARAMETERS) // max(1, len(rows[0])) if rows else 1
     row_sql = f"({each or ', '.join(['%s'] * len(names))})"
-    table = connection.ops.quote_name(model._meta.db_table)
-    head = f"INSERT INTO {table} ({columns(model, names, using)}) VALUES "  # noqa: S608 - our own names
+    quote = connection.ops.quote_name
+    table, into = (
+        quote(model._meta.db_table),
+        ", ".join(quote(field.column) for field in _fields(model, names)),
+    )
+    returned: list[tuple[Any, ...]] = []
+    head = f"INSERT INTO {table} ({into}) VALUES "  # noqa: S608 - our own names
     with connection.cursor() as cursor:
         for start in range(0, len(rows), most):
             some = rows[start : start + most]
             cursor.execute(
                 f"{head}{', '.join([row_sql] * len(some))} {then}", [value for row in some for value in row]
             )
+            if "RETURNING" in then:
+                returned += cursor.fetchall()
+    return returned
 
 
 @cache

@@ -227,6 +227,7 @@ API: list[Door] = [
 
 PAGES: list[Door] = [
     Door("get", "login", 200, public=True),
+    Door("get", "favicon", 302, public=True),
     Door("get", "overview", 200),
     Door("get", "overview-data", 200),
     Door("get", "client", 200, _client),

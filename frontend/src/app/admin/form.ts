@@ -15,6 +15,9 @@ export function liveForm(bar: Bar, alertId: string): void {
   });
 }
 
+/** Shown anew, not worth a word. */
+const WITH_EVERY_CHANGE = ".field-updated_at";
+
 function update(bar: Bar, page: Document): void {
   const changed: string[] = [];
   const kept: string[] = [];
@@ -22,7 +25,7 @@ function update(bar: Bar, page: Document): void {
     const row = document.querySelector<HTMLElement>(`#alert_form .form-row.${fieldClass(newer)}`);
     if (!row) continue;
     const outcome = updateRow(row, newer);
-    if (outcome === "changed") changed.push(labelOf(row));
+    if (outcome === "changed" && !row.matches(WITH_EVERY_CHANGE)) changed.push(labelOf(row));
     if (outcome === "kept") kept.push(labelOf(row));
   }
   const told = [
