@@ -32,6 +32,9 @@ FAST = {
 }
 """Settings of the shared servers: sweeps so often that the in-memory layer costs tests no time."""
 
+SETTLING_SECONDS = 0.02
+"""How long the database may take to see what a process sent just before it was frozen: a BEGIN, say."""
+
 UNDER_WAY = """
 SELECT FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -78,6 +81,7 @@ def in_transaction() -> bool:
 def freeze(server: PortalServer) -> bool:
     """Freeze a server unless it is in the middle of a transaction, whose locks would stay; return whether it is."""
     server.pause()
+    time.sleep(SETTLING_SECONDS)
     if in_transaction():
         server.resume()
         return False
