@@ -35,12 +35,6 @@ class RealtimeSettings:
         "thread",
         "Who places and announces committed events: the process's publisher thread, or the committing caller",
     )
-    publish_pause: float = _setting(
-        0.005,
-        "Rest of the publisher after a round, so that it leaves the processor to a process that saves without a pause",
-        unit="s",
-        least=0,
-    )
     publish_batch: int = _setting(500, "Events placed in one transaction", unit="events", least=1)
     announce_timeout: float = _setting(
         1.0, "How long an announcement may take before it counts as lost", unit="s", least=0.01

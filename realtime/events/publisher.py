@@ -35,6 +35,10 @@ RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Pauses after failed rounds in a row; the last one holds."""
 
 
+REST_PER_EVENT, LONGEST_REST, LONGEST_USELESS_REST = 0.004, 0.025, 0.1
+"""Seconds. See `_rest`."""
+
+
 class Publisher:
     """Places and announces in rounds, on a thread or in the caller."""
 
@@ -91,12 +95,12 @@ class Publisher:
 
         return is_done
 
-    def round(self, *, wait: bool = True) -> bool:
+    def round(self, *, wait: bool = True) -> int:
         """Place and announce all there is. Without `wait`, leave it to another process that is at it already.
 
-        Return whether anything was placed: then look again, for those who left it to us meanwhile.
+        Return how many events were placed: after any, look again, for those who left it to us meanwhile.
         """
-        more, placed = True, False
+        more, placed = True, 0
         while more:
             with telemetry.span("realtime.publish") as span:
                 try:
@@ -108,19 +112,23 @@ class Publisher:
                 span.note(events=len(events), position=events[-1].position if events else None)
             _measure(events)
             self._left = False
-            placed = placed or bool(events)
+            placed += len(events)
         return placed
 
     def _run(self) -> None:
-        failures, placed = 0, False
+        failures = placed = 0
+        rest = 0.0
         while True:
             with self._state:
-                if placed:  # rest, unless somebody waits; then look again, whether woken or not
-                    self._state.wait_for(lambda: self._flushing > 0, conf.current().publish_pause)
+                self._state.wait_for(lambda: self._flushing > 0, rest)
                 woken = self._state.wait_for(lambda: self._wanted > self._done, timeout=0 if placed else None)
                 wanted, wait = self._wanted, self._flushing > 0
             try:
-                placed = (woken or placing.anything(self.using)) and self.round(wait=wait)
+                if woken or placing.anything(self.using):
+                    placed = self.round(wait=wait)
+                    rest = _rest(placed, rest)
+                else:
+                    placed, rest = 0, 0.0
             except Error as error:
                 metrics.place_failures.inc()
                 if failures == 0:
@@ -140,6 +148,18 @@ class Publisher:
                 with self._state:
                     self._done = max(self._done, wanted)
                     self._state.notify_all()
+
+
+def _rest(placed: int, before: float) -> float:
+    """Return how many seconds to rest after a round, so that savers have the processor: rounds grow instead.
+
+    A lone event is followed by a short rest, a crowd by a longer one. A round that found nothing, or somebody else at
+    it, was of no use: several processes are saving, each round of any of them takes what there is, and this one may do
+    less.
+    """
+    if placed:
+        return min(placed * REST_PER_EVENT, LONGEST_REST)
+    return min(max(2 * before, REST_PER_EVENT), LONGEST_USELESS_REST)
 
 
 def _measure(events: list[Event]) -> None:
