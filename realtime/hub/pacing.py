@@ -62,8 +62,7 @@ class PacedConnection(Connection):
 
     async def _write(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._news()
             for following in list(self.following.values()):
                 head = following.tail.head
                 while await self._advance(following) and following.cursor < head:

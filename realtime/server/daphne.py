@@ -46,24 +46,29 @@ class SocketFlow:
     """
 
     def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
         self.is_open = True
+        self._opened: asyncio.Event | None = None
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's names
         """The transport's buffer is full."""
         self.is_open = False
-        self.open.clear()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """The transport's buffer is empty again."""
         self.is_open = True
-        self.open.set()
+        if self._opened is not None:
+            self._opened.set()
+            self._opened = None
 
     def stopProducing(self) -> None:  # noqa: N802
         """The transport is gone: whoever waits must go on, and will find the socket closed."""
-        self.is_open = True
-        self.open.set()
+        self.resumeProducing()
+
+    async def wait(self) -> None:
+        """Wait until the socket takes more."""
+        if not self.is_open:
+            self._opened = self._opened or asyncio.Event()
+            await self._opened.wait()
 
 
 class Frames:
@@ -210,8 +215,8 @@ class Server(DaphneServer):
             return
         protocol.handle_reply(message)
         flow = protocol.flow
-        if flow is not None and not flow.is_open:
-            await flow.open.wait()
+        if flow is not None:
+            await flow.wait()
 
     def kill_all_applications(self) -> defer.Deferred[Any]:
         """Before the reactor stops: stop listening, drain the sockets, end the rest."""
