@@ -7,6 +7,7 @@ faults and for settings of its own a test starts a server with `portal_server`.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -16,10 +17,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
-from realtime.models import ServerProcess
+from realtime.models import Log, ServerProcess
+from tests.factories import UserFactory
 from tests.servers import PortalServer
 from tests.servers.portal import Kind
+from tests.sockets import token_for
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
 FAST = {
@@ -51,8 +56,17 @@ def database_url_of_tests() -> str:
 
 
 def has_noticed(server: PortalServer) -> bool:
-    """Return whether the server lives on the log of this test: there it has written that it does."""
-    return ServerProcess.objects.filter(pid=server.pid, stopped_at=None).exists()
+    """Return whether the server's hub lives on the log of this test.
+
+    A socket is told the epoch. A server with a SECRET_KEY of its own refuses our token: that it has written that it
+    lives has to do there.
+    """
+    subprotocols = [Subprotocol("compliance.v1"), Subprotocol(f"bearer.{token_for(UserFactory())}")]
+    with connect(f"{server.ws_url}/ws/engagement", subprotocols=subprotocols, compression=None) as socket:
+        frame = json.loads(socket.recv(timeout=5))
+    if frame["type"] == "error":
+        return ServerProcess.objects.filter(pid=server.pid, stopped_at=None).exists()
+    return bool(frame["epoch"] == str(Log.current().epoch))
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str, timeout: float = 10.0) -> None:
