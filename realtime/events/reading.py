@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Max, Min, Sum
 from django.db.models.functions import Length
 
-from realtime.events import rendering
+from realtime.events import rendering, rows
 from realtime.models import Event, Log, Outbox, Stream
 from realtime.protocol import groups
+
+LOG = ("epoch", "position", "access_position")
 
 ResyncReason = Literal["epoch", "retention", "backlog", "ahead", "unknown", "slow"]
 
@@ -96,8 +97,8 @@ def heads(streams: list[str]) -> dict[str, int]:
 def page(stream: str, after: int, limit: int) -> list[Row]:
     """Return up to `limit` events of `stream` with `seq > after`, in order."""
     kind, key = groups.parse(stream)
-    rows = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": after}).order_by(f"{kind}_seq")
-    values = rows.values_list(f"{kind}_seq", "type", "client_id", "severity", "occurred_at", "data")[:limit]
+    events = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": after}).order_by(f"{kind}_seq")
+    values = events.values_list(f"{kind}_seq", "type", "client_id", "severity", "occurred_at", "data")[:limit]
     return [
         Row(seq, type_, str(client_id), severity, occurred_at.isoformat(), data)
         for seq, type_, client_id, severity, occurred_at, data in values
@@ -140,10 +141,10 @@ def sweep(after: int) -> Swept:
     if log.position <= after:
         return Swept(str(log.epoch), log.position, {}, [], log.access_position, unplaced)
     new = Event.objects.filter(position__gt=after, position__lte=log.position).order_by()
-    rows = new.values_list("client_id", "msp_id").annotate(Max("client_seq"), Max("msp_seq"))
+    latest = new.values_list("client_id", "msp_id").annotate(Max("client_seq"), Max("msp_seq"))
     found: dict[str, int] = {}
     control = False
-    for client_id, msp_id, client_head, msp_head in rows:
+    for client_id, msp_id, client_head, msp_head in latest:
         if client_id is None:
             control = True
             continue
@@ -166,12 +167,12 @@ def _log_and_outbox() -> tuple[Log, bool]:
     log, outbox = Log._meta.db_table, Outbox._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT epoch, position, access_position, EXISTS (SELECT 1 FROM "  # noqa: S608 - our own names
-            f"{outbox}) FROM {log} WHERE id = %s",
+            f"SELECT EXISTS (SELECT 1 FROM {outbox}), {rows.columns(Log, LOG, DEFAULT_DB_ALIAS)} "  # noqa: S608 - our own names
+            f"FROM {log} WHERE id = %s",
             [Log.SINGLE],
         )
         row = cursor.fetchone()
     if row is None:
         return Log.current(), True
-    epoch_, position, access_position, unplaced = row
-    return Log(epoch=UUID(str(epoch_)), position=position, access_position=access_position), bool(unplaced)
+    [found] = rows.from_database(Log, LOG, [row[1:]], DEFAULT_DB_ALIAS)
+    return Log(**dict(zip(LOG, found, strict=True))), bool(row[0])
