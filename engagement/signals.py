@@ -12,7 +12,8 @@ rows_changed = Signal()
 
 interactions_imported = Signal()
 """Many interactions came in at once, without instances. Sent inside their transaction with `client_id`, `using` and
-`sums`: by subject (`application` or `agent`, and its id) how many uses there were, and how many of them flagged."""
+`sums`: by subject (`application` or `agent`, and its id) and UTC day, how many uses there were, and how many of them
+flagged."""
 
 access_changed = Signal()
 """Who may see what has changed. Sent inside the transaction of the change, with `using` and one or more of

@@ -6,6 +6,7 @@ Saves and deletes come by Django's `post_save` and `post_delete`, bulk forms by 
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,6 +22,7 @@ from realtime.models import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import date, datetime
     from uuid import UUID
 
     from django.http import HttpRequest
@@ -87,30 +89,34 @@ def _rows_changed(sender: type[TrackedModel], rows: list[TrackedModel], using: s
 
 
 def _imported(
-    sender: object, client_id: UUID, sums: dict[tuple[str, UUID], tuple[int, int]], using: str, **_: Any
+    sender: object, client_id: UUID, sums: dict[tuple[str, UUID, date], tuple[int, int]], using: str, **_: Any
 ) -> None:
     prefix = {"application": "app", "agent": "agent"}
     facts = [
-        Fact(Kind.INTERACTION, client_id, {"count": count, "flagged": flagged}, key=f"{prefix[kind]}:{key}")
-        for (kind, key), (count, flagged) in sums.items()
+        Fact(
+            Kind.INTERACTION,
+            client_id,
+            {"count": count, "flagged": flagged, "day": day.isoformat()},
+            key=f"{prefix[kind]}:{key}",
+        )
+        for (kind, key, day), (count, flagged) in sums.items()
     ]
     record(facts, using)
 
 
 def _summed(facts: list[Fact]) -> list[Fact]:
     """Fold the facts of one bulk write that would be folded when they are placed: fewer outbox rows."""
-    counted: dict[tuple[UUID | None, str], Fact] = {}
+    counted: dict[tuple[UUID | None, str, str], Fact] = {}
     rest: list[Fact] = []
     for fact in facts:
         if fact.kind is not Kind.INTERACTION:
             rest.append(fact)
             continue
-        known = counted.get((fact.client_id, fact.key))
-        if known is None:
-            counted[fact.client_id, fact.key] = fact
-        else:
-            known.facts["count"] += fact.facts["count"]
-            known.facts["flagged"] += fact.facts["flagged"]
+        known = counted.setdefault((fact.client_id, fact.key, fact.facts["day"]), fact)
+        if known is fact:
+            continue
+        known.facts["count"] += fact.facts["count"]
+        known.facts["flagged"] += fact.facts["flagged"]
     return [*counted.values(), *rest]
 
 
@@ -131,8 +137,18 @@ def _interaction_facts(interaction: Interaction, change: str) -> Iterable[Fact]:
         if not values:
             continue
         key = f"app:{values['application_id']}" if values["application_id"] else f"agent:{values['agent_id']}"
-        counts = {"count": sign * values["count"], "flagged": sign * values["count"] * values["flagged"]}
+        counts = {
+            "count": sign * values["count"],
+            "flagged": sign * values["count"] * values["flagged"],
+            "day": _utc_day(values["occurred_at"]),
+        }
         yield Fact(Kind.INTERACTION, values["client_id"], counts, key=key)
+
+
+def _utc_day(moment: datetime | str) -> str:
+    """Return the day of a time, which may be text still in a row that was saved and not read again."""
+    parsed: datetime = Interaction._meta.get_field("occurred_at").to_python(moment)
+    return parsed.astimezone(UTC).date().isoformat()
 
 
 def _engagement_facts(engagement: Engagement, _change: str) -> Iterable[Fact]:

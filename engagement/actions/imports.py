@@ -10,7 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from operator import attrgetter
 from uuid import UUID
 
@@ -100,12 +100,12 @@ def _copy(rows: Iterable[Row], using: str) -> None:
             copy.write_row(values(row))
 
 
-def _sums(rows: Iterable[Row]) -> dict[tuple[str, UUID], tuple[int, int]]:
-    """Return, by subject (`application` or `agent`, and its id), how many uses there were, and how many flagged."""
-    sums: defaultdict[tuple[str, UUID], list[int]] = defaultdict(lambda: [0, 0])
+def _sums(rows: Iterable[Row]) -> dict[tuple[str, UUID, date], tuple[int, int]]:
+    """Return, by subject (`application` or `agent`, and its id) and UTC day, the uses, and how many were flagged."""
+    sums: defaultdict[tuple[str, UUID, date], list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         subject = ("application", row.application_id) if row.application_id else ("agent", row.agent_id)
-        total = sums[subject]  # type: ignore[index]  # one of the two is set: checked
+        total = sums[*subject, row.occurred_at.astimezone(UTC).date()]  # type: ignore[index]  # one is set: checked
         total[0] += row.count
         total[1] += row.count if row.flagged else 0
     return {subject: (count, flagged) for subject, (count, flagged) in sums.items()}

@@ -16,7 +16,7 @@ from engagement.models.tracking import TrackedModel, TrackedQuerySet
 class Interaction(TrackedModel):
     """`count` uses of one application or agent, by one person of a department, at a time."""
 
-    remembered = ("count", "flagged", "application_id", "agent_id", "client_id")
+    remembered = ("count", "flagged", "application_id", "agent_id", "client_id", "occurred_at")
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="interactions")
     application = models.ForeignKey(

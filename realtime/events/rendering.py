@@ -18,6 +18,7 @@ import msgspec
 from engagement import figures
 from engagement.models import Agent, Application, User
 from engagement.payloads import alert_payload
+from realtime.events import totals
 from realtime.models import Kind, Outbox
 
 ACCESS = "access"
@@ -118,19 +119,19 @@ def _interactions(events: Sequence[Folded]) -> list[Rendered | None]:
     by_kind: dict[str, set[UUID]] = {"app": set(), "agent": set()}
     for kind, key in subjects:
         by_kind[kind].add(UUID(key))
-    totals = figures.daily_totals(by_kind["app"], by_kind["agent"])
+    daily = totals.count_on([(event.key, event.facts) for event in events])
     names = {
         "app": _names(Application, "name", {str(key) for key in by_kind["app"]}),
         "agent": _names(Agent, "name", {str(key) for key in by_kind["agent"]}),
     }
     rendered: list[Rendered | None] = []
-    for event, (kind, key) in zip(events, subjects, strict=True):
+    for event, (kind, key), total in zip(events, subjects, daily, strict=True):
         data = {
             f"{kind}_id": key,
             "agent" if kind == "agent" else "app": names[kind].get(key),
             "interaction_count": sum(fact["count"] for fact in event.facts),
             "flagged_count": sum(fact["flagged"] for fact in event.facts),
-            "total_daily_interactions": totals.get(UUID(key), 0),
+            "total_daily_interactions": total,
         }
         rendered.append(_event(event, "interaction_update", data))
     return rendered

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from engagement.models import User
 from realtime import conf
-from realtime.models import Event, LiveConnection, ServerProcess
+from realtime.models import Bookmark, DayTotal, Event, LiveConnection, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,3 +47,10 @@ def prune_connections(older_than: datetime | None = None) -> int:
     gone = LiveConnection.objects.filter(closed_at__lt=limit).delete()[0]
     dead = ServerProcess.objects.filter(heartbeat_at__lt=limit, connections=None)
     return gone + dead.delete()[0]
+
+
+def prune_leftovers() -> int:
+    """Delete bookmarks of users who are gone, and day totals of days that are over. Return how many rows went."""
+    orphans = Bookmark.objects.exclude(user__in=User.objects.all())
+    over = DayTotal.objects.filter(day__lt=timezone.now().date() - timedelta(days=1))
+    return orphans.delete()[0] + over.delete()[0]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
-from django.db import Error, IntegrityError
+from django.db import Error
 from django.db.models import F
 from django.utils import timezone
 
@@ -206,10 +206,7 @@ class Ledger:
             gone.delete()
         self._store_selected(selected)
         if reached:
-            try:
-                bookmarks.move(reached, self.epoch)
-            except IntegrityError as error:  # a user deleted between two queries must not stop everybody's
-                log.warning("bookmarks not moved", count=len(reached), error=str(error).strip())
+            bookmarks.move(reached, self.epoch)
 
     @staticmethod
     def _store_selected(selected: dict[tuple[UUID, UUID], bool]) -> None:

@@ -126,9 +126,15 @@ class SelectedClient(models.Model):
 
 
 class Bookmark(models.Model):
-    """How far a user has got in a stream, on whatever device: what `resume` with `"last"` starts from."""
+    """How far a user has got in a stream, on whatever device: what `resume` with `"last"` starts from.
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    Servers move bookmarks at any moment, at that too when the user is deleted. Neither may fail for it, so the database
+    is not asked to enforce the key; a bookmark left of nobody is pruned.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False
+    )
     stream = models.CharField(max_length=64)
     position = models.BigIntegerField()
     epoch = models.CharField(max_length=64)
@@ -147,7 +153,9 @@ class Ticket(models.Model):
     """A single-use ticket for one handshake: its fingerprint, whose it is, until when."""
 
     mark = models.CharField(max_length=64, primary_key=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False
+    )
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:

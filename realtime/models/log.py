@@ -120,3 +120,15 @@ class Log(models.Model):
             cls.objects.get_or_create(pk=cls.SINGLE)
             log = rows.get(pk=cls.SINGLE)
         return log
+
+
+class DayTotal(models.Model):
+    """How often an application or agent was used on one UTC day, by the events placed so far. See `events.totals`."""
+
+    subject = models.UUIDField(primary_key=True)
+    day = models.DateField()
+    total = models.BigIntegerField()
+    summed_at = models.DateTimeField(help_text="When it was last summed from the interactions themselves")
+
+    def __str__(self) -> str:
+        return f"{self.total} on {self.day}"

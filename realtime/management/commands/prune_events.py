@@ -57,6 +57,7 @@ class Command(PortalCommand):
                 gone += count
                 progress.update(task, description=f"Pruning events: {gone:,} gone")
         connections = retention.prune_connections()
+        retention.prune_leftovers()
         self.stdout.write(
             f"{gone} event(s) older than {hours:g} h and {connections} old connection row(s) deleted."
         )
