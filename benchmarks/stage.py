@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from engagement.models import MSP, Client, User
 
 ENVIRONMENT = {
-    "DEBUG": "true",
+    "DEBUG": "false",
+    "SECRET_KEY": secrets.token_urlsafe(48),
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECURE_SSL_REDIRECT": "false",
     "ACCESS_TOKEN_SECONDS": "3600",
     "REALTIME_CONNECTIONS_PER_USER": "100000",
     "REALTIME_CONNECTIONS_PER_ADDRESS": "100000",
@@ -32,7 +35,7 @@ ENVIRONMENT = {
     "REALTIME_SILENCE_TIMEOUT": "3600",
     "REALTIME_DRAIN_SECONDS": "0",
 }
-"""Limits out of the way, and load clients that never ping; all else is as it comes."""
+"""As in production, but for TLS, which a proxy would do. Limits are out of the way, and load clients never ping."""
 
 
 class Portal(PortalServer):

@@ -118,6 +118,7 @@ def database(url: str) -> dict[str, Any]:
             },
         )
         options.setdefault("connect_timeout", 5)
+        options.setdefault("prepare_threshold", 5)  # for the statements of `realtime.events.rows`
         config["CONN_HEALTH_CHECKS"] = (
             True  # after a restart of PostgreSQL each pooled connection would fail once
         )

@@ -1,37 +1,33 @@
 """Placing: every committed event gets its position in the log and its `seq` in its client's and its MSP's
 stream.
 
-One transaction after the other, behind one lock; many events in each. What a dead process
-left in the outbox, the next to come places.
+Many events in a round, and one round after the other: a round that finds at its end that another one came between has
+written nothing. So nothing is locked while a round reads and renders, and a process that stops there stops nobody. What
+a dead process left in the outbox, the next to come places.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
 from realtime.events import rendering, rows
-from realtime.models import Event, Log, Outbox, Stream
+from realtime.events.totals import DAY_TOTAL, Counting
+from realtime.models import DayTotal, Event, Log, Outbox, Stream
 from realtime.protocol import groups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Sized
+    from collections.abc import Sequence
 
     from django.db.models import Model
 
-LOCK_TIMEOUT_MS = 5000
-"""A process that stops in the middle of placing (SIGSTOP, a hung host) is cut off by PostgreSQL after this; the
-others go on."""
-
-LOCK = 0x706C6163696E67
-"""The advisory lock that serialises placing on PostgreSQL ("placing", in ASCII)."""
-
-LOG = ("id", "epoch", "position", "access_position")
+LOG = ("id", "position", "access_position")
 OUTBOX = ("id", "tx", "kind", "client_id", "msp_id", "key", "facts", "recorded_at")
+STREAM = ("name", "position")
 EVENT = (
     "position",
     "type",
@@ -45,87 +41,131 @@ EVENT = (
 )
 
 
+MOST_IDS = 500
+"""In one statement; SQLite takes fewer parameters than others."""
+
+
 class BusyError(Exception):
-    """Somebody else is placing at this moment."""
+    """Somebody else has placed something meanwhile."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round does: it moves what was recorded to the log."""
+
+    recorded: Sequence[Outbox]
+    log: Log
+    """As the round found it; moved on with each event."""
+    heads: dict[str, int]
+    """Of the streams that may be moved, as the round found them."""
+    before: int = 0
+    """The log's position, as the round found it."""
+    events: list[Event] = field(default_factory=list)
+    moved: dict[str, int] = field(default_factory=dict)
+    """New heads of streams."""
+    totals: Sequence[DayTotal] = ()
+
+    def __post_init__(self) -> None:
+        self.before = self.log.position
+
+    def add(self, draft: rendering.Rendered) -> None:
+        """Give an event its places."""
+        log = self.log
+        log.position += 1
+        if draft.type == rendering.ACCESS:
+            log.access_position = log.position
+        event = Event(
+            position=log.position,
+            type=draft.type,
+            client_id=draft.client_id,
+            client_seq=self._next(groups.client(draft.client_id)) if draft.client_id else None,
+            msp_id=draft.msp_id,
+            msp_seq=self._next(groups.msp(draft.msp_id)) if draft.msp_id else None,
+            severity=draft.severity,
+            occurred_at=draft.occurred_at,
+            data=draft.data,
+        )
+        event.after_access = log.access_position
+        self.events.append(event)
+
+    def _next(self, stream: str) -> int:
+        head = self.moved[stream] = self.moved.get(stream, self.heads[stream]) + 1
+        return head
 
 
 def place(limit: int, using: str, *, wait: bool = True) -> tuple[list[Event], bool]:
     """Place up to about `limit` recorded changes (a transaction's are never torn apart).
 
-    Return the events in order, and whether there may be more. Without `wait`, raise `BusyError` where somebody else is
-    placing: it may be left to them, since whoever has placed something looks again afterwards.
+    Return the events in order, and whether there may be more. Without `wait`, raise `BusyError` where somebody else has
+    placed something meanwhile: the rest may be left to them, since whoever has placed something looks again.
     """
-    with transaction.atomic(using=using), _pipelined(using):
-        log, recorded, more = _log_and_outbox(limit, using, wait=wait)
-        if not recorded:
-            return [], False
-        events = _placed(log, rendering.render(rendering.fold(recorded)), using)
-        _write(log, events, recorded, using)
-    return events, more
+    while True:
+        try:
+            return _place(limit, using)
+        except BusyError:
+            if not wait:
+                raise
+
+
+def _place(limit: int, using: str) -> tuple[list[Event], bool]:
+    together = connections[using].vendor == "postgresql"
+    # On SQLite a transaction has the one lock of all writers from its beginning.
+    with nullcontext() if together else transaction.atomic(using=using):
+        round_, more = _begun(limit, using)
+        if round_.recorded:
+            counting = Counting(using)
+            for draft in rendering.render(rendering.fold(round_.recorded), counting):
+                round_.add(draft)
+            round_.totals = counting.moved()
+            (_write_together if together else _write_in_turn)(round_, using)
+    return round_.events, more
 
 
 def anything(using: str) -> bool:
-    """Return whether anything waits to be placed. Takes no lock."""
+    """Return whether anything waits to be placed."""
     with connections[using].cursor() as cursor:
         cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {Outbox._meta.db_table})")  # noqa: S608 - our own name
         return bool(cursor.fetchone()[0])
 
 
-@contextmanager
-def _pipelined(using: str) -> Iterator[None]:
-    """On PostgreSQL, send statements whose results nobody waits for along with the next, and the COMMIT along with the
-    last: three round trips in all.
-
-    Inside a caller's own transaction (a test's) nothing is committed, as ever.
-    """
-    connection = connections[using]
-    if connection.vendor != "postgresql":
-        yield
-        return
-    connection.ensure_connection()
-    outermost = len(connection.atomic_blocks) == 1
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        yield
-        if outermost:
-            with connection.cursor() as cursor:
-                cursor.execute("COMMIT")
-
-
-def _log_and_outbox(limit: int, using: str, *, wait: bool) -> tuple[Log, list[Outbox], bool]:
-    """Lock the log; return it, what is recorded, and whether there is more."""
-    connection = connections[using]
-    log, outbox = Log._meta.db_table, Outbox._meta.db_table
-    with connection.cursor() as locking, connection.cursor() as reading:
-        if connection.vendor == "postgresql":
-            locking.execute(_lock_sql(wait=wait), [str(LOCK_TIMEOUT_MS), str(LOCK_TIMEOUT_MS), LOCK])
-        reading.execute(
-            f"SELECT {rows.columns(Outbox, OUTBOX, using)}, {rows.columns(Log, LOG, using)} "  # noqa: S608 - our own names
-            f"FROM {outbox} LEFT JOIN {log} ON {log}.id = %s ORDER BY {outbox}.id LIMIT %s",
-            [Log.SINGLE, limit],
-        )
-        if connection.vendor == "postgresql" and locking.fetchone()[-1] is False:
-            raise BusyError
-        found = reading.fetchall()
+def _begun(limit: int, using: str) -> tuple[Round, bool]:
+    """Return a round with what it finds, and whether there is more."""
+    found = rows.fetch(_log_and_outbox_sql(using), [Log.SINGLE, limit], using)
     if not found:
-        return Log(), [], False
+        return Round([], Log(), {}), False
     recorded = _models(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
-    logged = found[0][len(OUTBOX) :]
-    current = Log.current() if logged[0] is None else _models(Log, LOG, [logged], using)[0]
+    *logged, _, _ = found[0][len(OUTBOX) :]
+    log = Log.current() if logged[0] is None else _models(Log, LOG, [logged], using)[0]
+    heads: dict[str, int] = {}
+    for row, (*_, client_head, msp_head) in zip(recorded, found, strict=True):
+        client, msp = _streams(row)
+        heads |= {client: client_head or 0, msp: msp_head or 0}
     if len(recorded) < limit:
-        return current, recorded, False
-    rest = Outbox.objects.using(using).filter(pk__gt=recorded[-1].pk, tx__in={row.tx for row in recorded})
-    return current, [*recorded, *rest.order_by("pk")], True
+        return Round(recorded, log, heads), False
+    cut = Outbox.objects.using(using).filter(pk__gt=recorded[-1].pk, tx__in={row.tx for row in recorded})
+    rest = list(cut.order_by("pk"))
+    unread = {name for row in rest for name in _streams(row)} - heads.keys()
+    known = Stream.objects.using(using).filter(name__in=unread).values_list(*STREAM)
+    return Round([*recorded, *rest], log, heads | dict.fromkeys(unread, 0) | dict(known)), True
 
 
-def _lock_sql(*, wait: bool) -> str:
-    """Return what asks PostgreSQL for the lock, held until the transaction ends; last in its answer: False if not got.
+def _streams(row: Outbox) -> tuple[str, str]:
+    """Return the streams of the client and the MSP that an outbox row names, if it does."""
+    return groups.client(row.client_id or ""), groups.msp(row.msp_id or "")
 
-    An advisory lock: those who wait get it in turn, and nobody who does not wait gets ahead of them. For a row lock
-    they would have to race.
-    """
+
+@cache
+def _log_and_outbox_sql(using: str) -> str:
+    outbox, log, stream = (model._meta.db_table for model in (Outbox, Log, Stream))
+    names = {
+        kind: f"'{kind}.' || {rows.uuid_text(f'{outbox}.{kind}_id', using)}" for kind in ("client", "msp")
+    }
     return (
-        "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', %s, true), "
-        f"pg_{'' if wait else 'try_'}advisory_xact_lock(%s)"
+        f"SELECT {rows.columns(Outbox, OUTBOX, using)}, {rows.columns(Log, LOG, using)}, "  # noqa: S608 - our own names
+        f"client.position, msp.position FROM {outbox} LEFT JOIN {log} ON {log}.id = %s "
+        f"LEFT JOIN {stream} client ON client.name = {names['client']} "
+        f"LEFT JOIN {stream} msp ON msp.name = {names['msp']} "
+        f"ORDER BY {outbox}.id LIMIT %s"
     )
 
 
@@ -134,66 +174,63 @@ def _models(model: type[Model], names: tuple[str, ...], found: list[Any], using:
     return [model(**dict(zip(names, row, strict=True))) for row in values]
 
 
-def _placed(log: Log, rendered: Sequence[rendering.Rendered], using: str) -> list[Event]:
-    """Give drafts their places: the next positions of the log, and of their streams."""
-    heads = _moved(rendered, using)
-    events = []
-    for draft in rendered:
-        log.position += 1
-        event = Event(
-            position=log.position,
-            type=draft.type,
-            client_id=draft.client_id,
-            msp_id=draft.msp_id,
-            severity=draft.severity,
-            occurred_at=draft.occurred_at,
-            data=draft.data,
-        )
-        if draft.type == rendering.ACCESS:
-            log.access_position = log.position
-        event.after_access = log.access_position
-        if draft.client_id:
-            name = groups.client(draft.client_id)
-            heads[name] = event.client_seq = heads[name] + 1
-        if draft.msp_id:
-            name = groups.msp(draft.msp_id)
-            heads[name] = event.msp_seq = heads[name] + 1
-        events.append(event)
-    return events
+_INSERTS: tuple[tuple[type[Model], tuple[str, ...], str], ...] = (
+    (Stream, STREAM, f"ON CONFLICT (name) DO UPDATE SET {rows.excluded(STREAM[1:])}"),
+    (DayTotal, DAY_TOTAL, f"ON CONFLICT (subject) DO UPDATE SET {rows.excluded(DAY_TOTAL[1:])}"),
+    (Event, EVENT, ""),
+)
+"""What a round inserts, or moves on: of which models, which fields, and what follows the values."""
+
+_LOG_SQL = (
+    f"UPDATE {Log._meta.db_table} SET position = %s, access_position = %s WHERE id = %s AND position = %s"  # noqa: S608 - our own names
+)
 
 
-def _moved(rendered: Sequence[rendering.Rendered], using: str) -> dict[str, int]:
-    """Move streams forward by the events that go into each; return where each of them was before."""
-    counts = Counter(groups.client(event.client_id) for event in rendered if event.client_id)
-    counts.update(groups.msp(event.msp_id) for event in rendered if event.msp_id)
-    heads = rows.insert(
-        Stream,
-        ("name", "position"),
-        sorted(counts.items()),
-        using,
-        then=(
-            "ON CONFLICT (name) DO UPDATE "
-            f"SET position = {Stream._meta.db_table}.position + EXCLUDED.position RETURNING name, position"
-        ),
-    )
-    return {name: head - counts[name] for name, head in heads}
+def _log_parameters(round_: Round) -> list[int]:
+    return [round_.log.position, round_.log.access_position, Log.SINGLE, round_.before]
 
 
-def _places(values: Sized) -> str:
-    return ", ".join(["%s"] * len(values))
+def _inserted(round_: Round, using: str) -> list[list[list[Any]]]:
+    """Return the rows that a round inserts, by `_INSERTS`."""
+    streams = [Stream(name=name, position=head) for name, head in sorted(round_.moved.items())]
+    inserted: tuple[Sequence[Model], ...] = (streams, round_.totals, round_.events)
+    return [
+        rows.to_database(model, names, [[getattr(row, name) for name in names] for row in found], using)
+        for (model, names, _), found in zip(_INSERTS, inserted, strict=True)
+    ]
 
 
-def _write(log: Log, events: Sequence[Event], recorded: Sequence[Outbox], using: str) -> None:
-    """Move what was recorded from the outbox to the log."""
-    values = [[getattr(event, name) for name in EVENT] for event in events]
-    rows.insert(Event, EVENT, rows.to_database(Event, EVENT, values, using), using)
-    outbox, table = Outbox._meta.db_table, Log._meta.db_table
-    with connections[using].cursor() as cursor:
-        cursor.execute(
-            f"DELETE FROM {outbox} WHERE id IN ({_places(recorded)})",  # noqa: S608 - our own names
-            [row.pk for row in recorded],
-        )
-        cursor.execute(
-            f"UPDATE {table} SET position = %s, access_position = %s WHERE id = %s",  # noqa: S608 - our own names
-            [log.position, log.access_position, log.pk],
-        )
+def _write_together(round_: Round, using: str) -> None:
+    """Write a round on PostgreSQL: in one statement, which is a transaction.
+
+    First it moves the log on from where the round found it; there it waits for another round that is being written. If
+    that one has moved the log, it writes nothing.
+    """
+    parameters: list[Any] = [*_log_parameters(round_), [row.pk for row in round_.recorded]]
+    for (_, names, _), found in zip(_INSERTS, _inserted(round_, using), strict=True):
+        parameters += rows.turned(names, found)
+    if rows.fetch(_write_together_sql(using), parameters, using) != [(1,)]:
+        raise BusyError
+
+
+@cache
+def _write_together_sql(using: str) -> str:
+    ours = "WHERE EXISTS (SELECT 1 FROM logged)"
+    parts = [
+        f"logged AS ({_LOG_SQL} RETURNING 1)",
+        f"gone AS (DELETE FROM {Outbox._meta.db_table} {ours} AND id = ANY(%s))",  # noqa: S608 - our own names
+    ]
+    for model, names, then in _INSERTS:
+        insert, given = rows.insert_sql(model, names, using), rows.arrays(model, names, using)
+        parts.append(f"{model._meta.model_name} AS ({insert} SELECT * FROM {given} {ours} {then})")  # noqa: S608
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM logged"  # noqa: S608
+
+
+def _write_in_turn(round_: Round, using: str) -> None:
+    """Write a round in an open transaction that nobody can have come before."""
+    rows.execute(_LOG_SQL, _log_parameters(round_), using)
+    for (model, names, then), found in zip(_INSERTS, _inserted(round_, using), strict=True):
+        rows.insert(model, names, found, using, then=then)
+    ids = [row.pk for row in round_.recorded]
+    for start in range(0, len(ids), MOST_IDS):
+        Outbox.objects.using(using).filter(pk__in=ids[start : start + MOST_IDS])._raw_delete(using)

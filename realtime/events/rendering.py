@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,7 +19,7 @@ import msgspec
 from engagement import figures
 from engagement.models import Agent, Application, User
 from engagement.payloads import alert_payload
-from realtime.events import totals
+from realtime.events.totals import Counting
 from realtime.models import Kind, Outbox
 
 ACCESS = "access"
@@ -64,17 +65,18 @@ def fold(rows: Iterable[Outbox]) -> list[Folded]:
     return list(folded.values())
 
 
-def render(events: Sequence[Folded]) -> list[Rendered]:
-    """Return the events as they go out, in the same order.
+def render(events: Sequence[Folded], counting: Counting) -> list[Rendered]:
+    """Return the events as they go out, in the same order; uses of today are counted on.
 
     Those that changed nothing visible are left out.
     """
+    renderers = _RENDERERS | {Kind.INTERACTION: partial(_interactions, counting)}
     by_kind: dict[str, list[tuple[int, Folded]]] = {}
     for index, event in enumerate(events):
         by_kind.setdefault(event.kind, []).append((index, event))
     rendered: dict[int, Rendered] = {}
     for kind, group in by_kind.items():
-        results = _RENDERERS[Kind(kind)]([event for _, event in group])
+        results = renderers[Kind(kind)]([event for _, event in group])
         rendered.update(
             {index: result for (index, _), result in zip(group, results, strict=True) if result is not None}
         )
@@ -114,18 +116,18 @@ def _names(model: Any, field_name: str, ids: set[str | None]) -> dict[str | None
     return {str(key): name for key, name in model.objects.filter(pk__in=wanted).values_list("pk", field_name)}
 
 
-def _interactions(events: Sequence[Folded]) -> list[Rendered | None]:
+def _interactions(counting: Counting, events: Sequence[Folded]) -> list[Rendered | None]:
     subjects = [tuple(event.key.split(":")) for event in events]
     by_kind: dict[str, set[UUID]] = {"app": set(), "agent": set()}
     for kind, key in subjects:
         by_kind[kind].add(UUID(key))
-    daily = totals.count_on([(event.key, event.facts) for event in events])
+    totals = counting.count([(event.key, event.facts) for event in events])
     names = {
         "app": _names(Application, "name", {str(key) for key in by_kind["app"]}),
         "agent": _names(Agent, "name", {str(key) for key in by_kind["agent"]}),
     }
     rendered: list[Rendered | None] = []
-    for event, (kind, key), total in zip(events, subjects, daily, strict=True):
+    for event, (kind, key), total in zip(events, subjects, totals, strict=True):
         data = {
             f"{kind}_id": key,
             "agent" if kind == "agent" else "app": names[kind].get(key),
@@ -188,7 +190,6 @@ def _access(events: Sequence[Folded]) -> list[Rendered | None]:
 
 _RENDERERS: dict[Kind, Callable[[Sequence[Folded]], list[Rendered | None]]] = {
     Kind.ALERT: _alerts,
-    Kind.INTERACTION: _interactions,
     Kind.ENGAGEMENT: _engagements,
     Kind.MESSAGE: _messages,
     Kind.ACCESS: _access,

@@ -6,13 +6,14 @@ recorded save's time, and its statements most of a round's.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from django.db.models import Model
 
@@ -46,6 +47,13 @@ def to_database(
     ]
 
 
+def insert_sql(model: type[Model], names: tuple[str, ...], using: str) -> str:
+    """Return the INSERT of fields, up to what is inserted."""
+    quote = connections[using].ops.quote_name
+    into = ", ".join(quote(field.column) for field in _fields(model, names))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({into})"
+
+
 def insert(
     model: type[Model],
     names: tuple[str, ...],
@@ -54,31 +62,81 @@ def insert(
     *,
     each: str = "",
     then: str = "",
-) -> list[tuple[Any, ...]]:
+) -> None:
     """Insert `rows` of parameters (`to_database`), in as few statements as the database takes parameters for.
 
     `each` is a row's VALUES where it is more than a placeholder a field; `then` what follows them, such as ON CONFLICT.
-    Return what a RETURNING in it gives.
     """
-    connection = connections[using]
-    most = (connection.features.max_query_params or MOST_PARAMETERS) // max(1, len(rows[0])) if rows else 1
-    row_sql = f"({each or ', '.join(['%s'] * len(names))})"
-    quote = connection.ops.quote_name
-    table, into = (
-        quote(model._meta.db_table),
-        ", ".join(quote(field.column) for field in _fields(model, names)),
+    most = (
+        (connections[using].features.max_query_params or MOST_PARAMETERS) // max(1, len(rows[0]))
+        if rows
+        else 1
     )
-    returned: list[tuple[Any, ...]] = []
-    head = f"INSERT INTO {table} ({into}) VALUES "  # noqa: S608 - our own names
-    with connection.cursor() as cursor:
-        for start in range(0, len(rows), most):
-            some = rows[start : start + most]
-            cursor.execute(
-                f"{head}{', '.join([row_sql] * len(some))} {then}", [value for row in some for value in row]
-            )
-            if "RETURNING" in then:
-                returned += cursor.fetchall()
-    return returned
+    row_sql = f"({each or ', '.join(['%s'] * len(names))})"
+    head = insert_sql(model, names, using)
+    for start in range(0, len(rows), most):
+        some = rows[start : start + most]
+        values = ", ".join([row_sql] * len(some))
+        execute(f"{head} VALUES {values} {then}", [value for row in some for value in row], using)
+
+
+@cache
+def arrays(model: type[Model], names: tuple[str, ...], using: str) -> str:
+    """Return a table made of an array a field, for PostgreSQL; its parameters are those of `turned`.
+
+    One statement for any number of rows, which PostgreSQL plans once.
+    """
+    types = (str(field.db_type(connections[using])).partition("(")[0] for field in _fields(model, names))
+    return f"unnest({', '.join(f'%s::{type_}[]' for type_ in types)})"
+
+
+def turned(names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return an array a field instead of a list a row."""
+    return [[row[index] for row in rows] for index in range(len(names))]
+
+
+def excluded(names: Iterable[str]) -> str:
+    """Return what follows SET where an upsert takes these columns as they were given."""
+    return ", ".join(f"{name} = EXCLUDED.{name}" for name in names)
+
+
+def uuid_text(column: str, using: str) -> str:
+    """Return the SQL of a UUID's text, as Python writes it."""
+    if connections[using].vendor == "postgresql":
+        return f"{column}::text"
+    parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))  # SQLite holds its 32 digits
+    return " || '-' || ".join(f"substr({column}, {start}, {length})" for start, length in parts)
+
+
+def execute(sql: str, parameters: Sequence[Any], using: str) -> None:
+    """Execute a statement that returns nothing."""
+    with _cursor(using) as cursor:
+        cursor.execute(sql, parameters)
+
+
+def fetch(sql: str, parameters: Sequence[Any], using: str) -> list[tuple[Any, ...]]:
+    """Return what a statement returns."""
+    with _cursor(using) as cursor:
+        cursor.execute(sql, parameters)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+@contextmanager
+def _cursor(using: str) -> Iterator[Any]:
+    """Give a cursor.
+
+    On PostgreSQL one that binds on the server, so that `prepare_threshold` (OPTIONS in settings) counts: a statement
+    that comes again and again is planned once.
+    """
+    connection: Any = connections[using]
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
+            yield cursor
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.Database.Cursor(connection.connection) as cursor:
+        yield cursor
 
 
 @cache
