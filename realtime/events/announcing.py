@@ -124,12 +124,10 @@ class Announcer:
 
 
 async def _send(sends: list[tuple[str, dict[str, Any]]]) -> None:
+    """Send one after the other, as the layer does over its one connection anyway.
+
+    Control goes first, and is heard first: who lost access gets nothing of what was placed with or after it.
+    """
     layer = get_channel_layer()
-    for (
-        group,
-        message,
-    ) in sends:  # first, and heard first: who lost access gets nothing of what was placed with or after it
-        if group == groups.CONTROL:
-            await layer.group_send(group, message)
-    rest = (layer.group_send(group, message) for group, message in sends if group != groups.CONTROL)
-    await asyncio.gather(*rest)
+    for group, message in sorted(sends, key=lambda send: send[0] != groups.CONTROL):
+        await layer.group_send(group, message)

@@ -158,7 +158,7 @@ def _rest(placed: int, before: float) -> float:
     less.
     """
     if placed:
-        return min(placed * REST_PER_EVENT, LONGEST_REST)
+        return min((placed - 1) * REST_PER_EVENT, LONGEST_REST)
     return min(max(2 * before, REST_PER_EVENT), LONGEST_USELESS_REST)
 
 
