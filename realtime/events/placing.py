@@ -21,7 +21,7 @@ from realtime.models import DayTotal, Event, Log, Outbox, Stream
 from realtime.protocol import groups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.db.models import Model
 
@@ -190,14 +190,12 @@ def _log_parameters(round_: Round) -> list[int]:
     return [round_.log.position, round_.log.access_position, Log.SINGLE, round_.before]
 
 
-def _inserted(round_: Round, using: str) -> list[list[list[Any]]]:
-    """Return the rows that a round inserts, by `_INSERTS`."""
+def _inserted(round_: Round) -> Iterator[tuple[type[Model], tuple[str, ...], str, Sequence[Model]]]:
+    """Yield what a round inserts: of which model, which fields, what follows the values; and the rows."""
     streams = [Stream(name=name, position=head) for name, head in sorted(round_.moved.items())]
     inserted: tuple[Sequence[Model], ...] = (streams, round_.totals, round_.events)
-    return [
-        rows.to_database(model, names, [[getattr(row, name) for name in names] for row in found], using)
-        for (model, names, _), found in zip(_INSERTS, inserted, strict=True)
-    ]
+    for insert, found in zip(_INSERTS, inserted, strict=True):
+        yield *insert, found
 
 
 def _write_together(round_: Round, using: str) -> None:
@@ -206,9 +204,8 @@ def _write_together(round_: Round, using: str) -> None:
     First it moves the log on from where the round found it; there it waits for another round that is being written. If
     that one has moved the log, it writes nothing.
     """
-    parameters: list[Any] = [*_log_parameters(round_), [row.pk for row in round_.recorded]]
-    for (_, names, _), found in zip(_INSERTS, _inserted(round_, using), strict=True):
-        parameters += rows.turned(names, found)
+    given = [rows.as_json(model, names, found) for model, names, _, found in _inserted(round_)]
+    parameters = [*_log_parameters(round_), [row.pk for row in round_.recorded], *given]
     if rows.fetch(_write_together_sql(using), parameters, using) != [(1,)]:
         raise BusyError
 
@@ -221,7 +218,7 @@ def _write_together_sql(using: str) -> str:
         f"gone AS (DELETE FROM {Outbox._meta.db_table} {ours} AND id = ANY(%s))",  # noqa: S608 - our own names
     ]
     for model, names, then in _INSERTS:
-        insert, given = rows.insert_sql(model, names, using), rows.arrays(model, names, using)
+        insert, given = rows.insert_sql(model, names, using), rows.given(model, names, using)
         parts.append(f"{model._meta.model_name} AS ({insert} SELECT * FROM {given} {ours} {then})")  # noqa: S608
     return f"WITH {', '.join(parts)} SELECT count(*) FROM logged"  # noqa: S608
 
@@ -229,8 +226,9 @@ def _write_together_sql(using: str) -> str:
 def _write_in_turn(round_: Round, using: str) -> None:
     """Write a round in an open transaction that nobody can have come before."""
     rows.execute(_LOG_SQL, _log_parameters(round_), using)
-    for (model, names, then), found in zip(_INSERTS, _inserted(round_, using), strict=True):
-        rows.insert(model, names, found, using, then=then)
+    for model, names, then, found in _inserted(round_):
+        values = [[getattr(row, name) for name in names] for row in found]
+        rows.insert(model, names, rows.to_database(model, names, values, using), using, then=then)
     ids = [row.pk for row in round_.recorded]
     for start in range(0, len(ids), MOST_IDS):
         Outbox.objects.using(using).filter(pk__in=ids[start : start + MOST_IDS])._raw_delete(using)

@@ -36,7 +36,10 @@ RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
 REST_PER_EVENT, LONGEST_REST, LONGEST_USELESS_REST = 0.004, 0.025, 0.1
-"""Seconds. See `_rest`."""
+"""Seconds. See `Publisher._rest`."""
+
+MOST_OTHERS = 8
+"""By how many processes a rest grows: to a fifth of a second."""
 
 
 class Publisher:
@@ -50,6 +53,9 @@ class Publisher:
         self._done = 0
         self._flushing = 0
         self._left = False
+        self._position = 0
+        self._others = 0.0
+        """How many other processes place as this one does, by how much of the log was placed between two rounds."""
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
@@ -113,6 +119,11 @@ class Publisher:
             _measure(events)
             self._left = False
             placed += len(events)
+            if events:
+                self._others = (
+                    (events[0].position - 1 - self._position) / len(events) if self._position else 0.0
+                )
+                self._position = events[-1].position
         return placed
 
     def _run(self) -> None:
@@ -126,7 +137,7 @@ class Publisher:
             try:
                 if woken or placing.anything(self.using):
                     placed = self.round(wait=wait)
-                    rest = _rest(placed, rest)
+                    rest = self._rest(placed, rest)
                 else:
                     placed, rest = 0, 0.0
             except Error as error:
@@ -149,17 +160,16 @@ class Publisher:
                     self._done = max(self._done, wanted)
                     self._state.notify_all()
 
+    def _rest(self, placed: int, before: float) -> float:
+        """Return how many seconds to rest after a round, so that savers have the processor: rounds grow instead.
 
-def _rest(placed: int, before: float) -> float:
-    """Return how many seconds to rest after a round, so that savers have the processor: rounds grow instead.
-
-    A lone event is followed by a short rest, a crowd by a longer one. A round that found nothing, or somebody else at
-    it, was of no use: several processes are saving, each round of any of them takes what there is, and this one may do
-    less.
-    """
-    if placed:
-        return min((placed - 1) * REST_PER_EVENT, LONGEST_REST)
-    return min(max(2 * before, REST_PER_EVENT), LONGEST_USELESS_REST)
+        A lone event is followed by no rest, a crowd by a longer one; and longer where other processes place too, since
+        each round of any of them takes what there is. A round that found nothing, or that another one came into, was of
+        no use: this process may do less.
+        """
+        if placed:
+            return min((placed - 1) * REST_PER_EVENT, LONGEST_REST) * min(1 + self._others, MOST_OTHERS)
+        return min(max(2 * before, REST_PER_EVENT), LONGEST_USELESS_REST)
 
 
 def _measure(events: list[Event]) -> None:

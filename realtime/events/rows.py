@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from django.db import connections
 
 if TYPE_CHECKING:
@@ -81,18 +82,25 @@ def insert(
 
 
 @cache
-def arrays(model: type[Model], names: tuple[str, ...], using: str) -> str:
-    """Return a table made of an array a field, for PostgreSQL; its parameters are those of `turned`.
+def given(model: type[Model], names: tuple[str, ...], using: str) -> str:
+    """Return a table of the rows that one parameter gives (`as_json`), for PostgreSQL.
 
-    One statement for any number of rows, which PostgreSQL plans once.
+    One statement for any number of rows, which PostgreSQL plans once; and neither side handles each value for itself.
     """
-    types = (str(field.db_type(connections[using])).partition("(")[0] for field in _fields(model, names))
-    return f"unnest({', '.join(f'%s::{type_}[]' for type_ in types)})"
+    quote, connection = connections[using].ops.quote_name, connections[using]
+    columns_sql = ", ".join(
+        f"{quote(field.column)} {str(field.db_type(connection)).partition('(')[0]}"
+        for field in _fields(model, names)
+    )
+    return f"json_to_recordset(%s::json) AS given ({columns_sql})"
 
 
-def turned(names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Return an array a field instead of a list a row."""
-    return [[row[index] for row in rows] for index in range(len(names))]
+def as_json(model: type[Model], names: tuple[str, ...], instances: Iterable[Model]) -> str:
+    """Return rows as the parameter of `given`."""
+    fields = [(field.column, field.attname) for field in _fields(model, names)]
+    return msgspec.json.encode(
+        [{column: getattr(instance, name) for column, name in fields} for instance in instances]
+    ).decode()
 
 
 def excluded(names: Iterable[str]) -> str:
