@@ -23,7 +23,7 @@ from realtime.protocol import groups
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from realtime.models import Event
+    from realtime.events.placing import Placed
 
 log = structlog.get_logger(__name__)
 
@@ -54,14 +54,14 @@ def is_shared() -> bool:
     return not isinstance(get_channel_layer(), InMemoryChannelLayer)
 
 
-def messages(events: Iterable[Event]) -> list[tuple[str, dict[str, Any]]]:
+def messages(events: Iterable[Placed]) -> list[tuple[str, dict[str, Any]]]:
     """Return `(group, message)` for all audiences of `events`.
 
     A stream's message says which change of access came before it (`access`, a position in the log): a hub that has not
     heard of that one yet must not deliver what came after.
     """
     by_group: dict[str, list[Announced]] = {}
-    control: list[Event] = []
+    control: list[Placed] = []
     access = 0
     for event in events:
         if event.type == rendering.ACCESS:

@@ -11,22 +11,25 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connections, transaction
 
 from realtime.events import rendering, rows
+from realtime.events.rendering import Recorded
 from realtime.events.totals import DAY_TOTAL, Counting
 from realtime.models import DayTotal, Event, Log, Outbox, Stream
 from realtime.protocol import groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
     from django.db.models import Model
 
 LOG = ("id", "position", "access_position")
-OUTBOX = ("id", "tx", "kind", "client_id", "msp_id", "key", "facts", "recorded_at")
+OUTBOX = Recorded._fields
 STREAM = ("name", "position")
 EVENT = (
     "position",
@@ -50,17 +53,34 @@ class BusyError(Exception):
 
 
 @dataclass(slots=True)
+class Placed:
+    """An event in its places: a row of `Event`."""
+
+    position: int
+    type: str
+    client_id: UUID | None
+    client_seq: int | None
+    msp_id: UUID | None
+    msp_seq: int | None
+    severity: str
+    occurred_at: datetime
+    data: str
+    after_access: int
+    """The log's `access_position` when this event was placed; told with it, and not kept."""
+
+
+@dataclass(slots=True)
 class Round:
     """What one round does: it moves what was recorded to the log."""
 
-    recorded: Sequence[Outbox]
+    recorded: Sequence[Recorded]
     log: Log
     """As the round found it; moved on with each event."""
     heads: dict[str, int]
     """Of the streams that may be moved, as the round found them."""
     before: int = 0
     """The log's position, as the round found it."""
-    events: list[Event] = field(default_factory=list)
+    events: list[Placed] = field(default_factory=list)
     moved: dict[str, int] = field(default_factory=dict)
     """New heads of streams."""
     totals: Sequence[DayTotal] = ()
@@ -74,7 +94,7 @@ class Round:
         log.position += 1
         if draft.type == rendering.ACCESS:
             log.access_position = log.position
-        event = Event(
+        event = Placed(
             position=log.position,
             type=draft.type,
             client_id=draft.client_id,
@@ -84,8 +104,8 @@ class Round:
             severity=draft.severity,
             occurred_at=draft.occurred_at,
             data=draft.data,
+            after_access=log.access_position,
         )
-        event.after_access = log.access_position
         self.events.append(event)
 
     def _next(self, stream: str) -> int:
@@ -93,7 +113,7 @@ class Round:
         return head
 
 
-def place(limit: int, using: str, *, wait: bool = True) -> tuple[list[Event], bool]:
+def place(limit: int, using: str, *, wait: bool = True) -> tuple[list[Placed], bool]:
     """Place up to about `limit` recorded changes (a transaction's are never torn apart).
 
     Return the events in order, and whether there may be more. Without `wait`, raise `BusyError` where somebody else has
@@ -107,7 +127,7 @@ def place(limit: int, using: str, *, wait: bool = True) -> tuple[list[Event], bo
                 raise
 
 
-def _place(limit: int, using: str) -> tuple[list[Event], bool]:
+def _place(limit: int, using: str) -> tuple[list[Placed], bool]:
     together = connections[using].vendor == "postgresql"
     # On SQLite a transaction has the one lock of all writers from its beginning.
     with nullcontext() if together else transaction.atomic(using=using):
@@ -133,23 +153,26 @@ def _begun(limit: int, using: str) -> tuple[Round, bool]:
     found = rows.fetch(_log_and_outbox_sql(using), [Log.SINGLE, limit], using)
     if not found:
         return Round([], Log(), {}), False
-    recorded = _models(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
+    recorded = [
+        Recorded(*row)
+        for row in rows.from_database(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
+    ]
     *logged, _, _ = found[0][len(OUTBOX) :]
-    log = Log.current() if logged[0] is None else _models(Log, LOG, [logged], using)[0]
+    log = Log.current() if logged[0] is None else Log(**dict(zip(LOG, logged, strict=True)))
     heads: dict[str, int] = {}
     for row, (*_, client_head, msp_head) in zip(recorded, found, strict=True):
         client, msp = _streams(row)
         heads |= {client: client_head or 0, msp: msp_head or 0}
     if len(recorded) < limit:
         return Round(recorded, log, heads), False
-    cut = Outbox.objects.using(using).filter(pk__gt=recorded[-1].pk, tx__in={row.tx for row in recorded})
-    rest = list(cut.order_by("pk"))
+    cut = Outbox.objects.using(using).filter(pk__gt=recorded[-1].id, tx__in={row.tx for row in recorded})
+    rest = [Recorded(*row) for row in cut.order_by("pk").values_list(*OUTBOX)]
     unread = {name for row in rest for name in _streams(row)} - heads.keys()
     known = Stream.objects.using(using).filter(name__in=unread).values_list(*STREAM)
     return Round([*recorded, *rest], log, heads | dict.fromkeys(unread, 0) | dict(known)), True
 
 
-def _streams(row: Outbox) -> tuple[str, str]:
+def _streams(row: Recorded) -> tuple[str, str]:
     """Return the streams of the client and the MSP that an outbox row names, if it does."""
     return groups.client(row.client_id or ""), groups.msp(row.msp_id or "")
 
@@ -169,11 +192,6 @@ def _log_and_outbox_sql(using: str) -> str:
     )
 
 
-def _models(model: type[Model], names: tuple[str, ...], found: list[Any], using: str) -> list[Any]:
-    values = rows.from_database(model, names, found, using)
-    return [model(**dict(zip(names, row, strict=True))) for row in values]
-
-
 _INSERTS: tuple[tuple[type[Model], tuple[str, ...], str], ...] = (
     (Stream, STREAM, f"ON CONFLICT (name) DO UPDATE SET {rows.excluded(STREAM[1:])}"),
     (DayTotal, DAY_TOTAL, f"ON CONFLICT (subject) DO UPDATE SET {rows.excluded(DAY_TOTAL[1:])}"),
@@ -190,10 +208,10 @@ def _log_parameters(round_: Round) -> list[int]:
     return [round_.log.position, round_.log.access_position, Log.SINGLE, round_.before]
 
 
-def _inserted(round_: Round) -> Iterator[tuple[type[Model], tuple[str, ...], str, Sequence[Model]]]:
+def _inserted(round_: Round) -> Iterator[tuple[type[Model], tuple[str, ...], str, Sequence[object]]]:
     """Yield what a round inserts: of which model, which fields, what follows the values; and the rows."""
     streams = [Stream(name=name, position=head) for name, head in sorted(round_.moved.items())]
-    inserted: tuple[Sequence[Model], ...] = (streams, round_.totals, round_.events)
+    inserted: tuple[Sequence[object], ...] = (streams, round_.totals, round_.events)
     for insert, found in zip(_INSERTS, inserted, strict=True):
         yield *insert, found
 
@@ -205,7 +223,7 @@ def _write_together(round_: Round, using: str) -> None:
     that one has moved the log, it writes nothing.
     """
     given = [rows.as_json(model, names, found) for model, names, _, found in _inserted(round_)]
-    parameters = [*_log_parameters(round_), [row.pk for row in round_.recorded], *given]
+    parameters = [*_log_parameters(round_), [row.id for row in round_.recorded], *given]
     if rows.fetch(_write_together_sql(using), parameters, using) != [(1,)]:
         raise BusyError
 
@@ -229,6 +247,6 @@ def _write_in_turn(round_: Round, using: str) -> None:
     for model, names, then, found in _inserted(round_):
         values = [[getattr(row, name) for name in names] for row in found]
         rows.insert(model, names, rows.to_database(model, names, values, using), using, then=then)
-    ids = [row.pk for row in round_.recorded]
+    ids = [row.id for row in round_.recorded]
     for start in range(0, len(ids), MOST_IDS):
         Outbox.objects.using(using).filter(pk__in=ids[start : start + MOST_IDS])._raw_delete(using)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -20,10 +20,23 @@ from engagement import figures
 from engagement.models import Agent, Application, User
 from engagement.payloads import alert_payload
 from realtime.events.totals import Counting
-from realtime.models import Kind, Outbox
+from realtime.models import Kind
 
 ACCESS = "access"
 """Type of a control event: no stream, no data for clients."""
+
+
+class Recorded(NamedTuple):
+    """An outbox row. No model instance: in a full round, making those took longer than rendering."""
+
+    id: int
+    tx: UUID
+    kind: str
+    client_id: UUID | None
+    msp_id: UUID | None
+    key: str
+    facts: str
+    recorded_at: datetime
 
 
 @dataclass(slots=True)
@@ -50,14 +63,14 @@ class Rendered:
     severity: str = ""
 
 
-def fold(rows: Iterable[Outbox]) -> list[Folded]:
+def fold(rows: Iterable[Recorded]) -> list[Folded]:
     """Return one `Folded` for the rows of a transaction, kind, client and key.
 
     Rows without a key stay alone.
     """
     folded: dict[Any, Folded] = {}
     for row in rows:
-        where = (row.tx, row.kind, row.client_id, row.key) if row.key else row.pk
+        where = (row.tx, row.kind, row.client_id, row.key) if row.key else row.id
         event = folded.get(where)
         if event is None:
             event = folded[where] = Folded(row.kind, row.client_id, row.msp_id, row.key, row.recorded_at)

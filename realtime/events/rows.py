@@ -48,6 +48,7 @@ def to_database(
     ]
 
 
+@cache
 def insert_sql(model: type[Model], names: tuple[str, ...], using: str) -> str:
     """Return the INSERT of fields, up to what is inserted."""
     quote = connections[using].ops.quote_name
@@ -95,7 +96,7 @@ def given(model: type[Model], names: tuple[str, ...], using: str) -> str:
     return f"json_to_recordset(%s::json) AS given ({columns_sql})"
 
 
-def as_json(model: type[Model], names: tuple[str, ...], instances: Iterable[Model]) -> str:
+def as_json(model: type[Model], names: tuple[str, ...], instances: Iterable[object]) -> str:
     """Return rows as the parameter of `given`."""
     fields = [(field.column, field.attname) for field in _fields(model, names)]
     return msgspec.json.encode(

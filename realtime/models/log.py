@@ -62,9 +62,6 @@ class Event(models.Model):
     occurred_at = models.DateTimeField()
     data = models.TextField(help_text="JSON, as it goes out")
 
-    after_access: int = 0
-    """The log's `access_position` when this event was placed; told with it, and not kept."""
-
     class Meta:
         ordering = ("-position",)
         constraints: ClassVar = [
@@ -89,9 +86,9 @@ class Stream(models.Model):
 class Log(models.Model):
     """The one row of the whole log: its last position, and the epoch that cursors into it carry.
 
-    Placing is behind one lock (`placing.LOCK`). So events are placed one transaction after the other, in the
-    order in which they were recorded: what was recorded after another event had committed comes after it, and a
-    reader of `position > last` never misses one.
+    A round of placing moves `position` on from where it found it, or does nothing. So events are placed one round after
+    the other, in the order in which they were recorded: what was recorded after another event had committed comes after
+    it, and a reader of `position > last` never misses one.
     """
 
     SINGLE = 1
