@@ -9,11 +9,10 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from operator import attrgetter
 from uuid import UUID
 
+import msgspec
 from django.db import connections, models, router, transaction
 from django.utils import timezone
 
@@ -23,9 +22,8 @@ from engagement.models import Client, Interaction
 from engagement.signals import interactions_imported
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An interaction's columns."""
+class Row(msgspec.Struct, frozen=True):
+    """An interaction's columns, in the order of `COLUMNS`."""
 
     id: UUID
     client_id: UUID
@@ -57,6 +55,7 @@ def import_interactions(client: Client, uses: Sequence[Use]) -> int:
 
     Rules and errors are those of `record_interactions`. Listeners hear of it by `interactions_imported`.
     """
+    check(client, uses)
     now = timezone.now()
     rows = [_row(client, use, now) for use in uses]
     if not rows:
@@ -68,13 +67,12 @@ def import_interactions(client: Client, uses: Sequence[Use]) -> int:
             _copy(rows, using)
         else:
             plain: models.QuerySet[Interaction] = models.QuerySet(Interaction, using=using)
-            plain.bulk_create([Interaction(**asdict(row)) for row in rows], batch_size=BATCH)
+            plain.bulk_create([Interaction(**msgspec.structs.asdict(row)) for row in rows], batch_size=BATCH)
         interactions_imported.send(Interaction, client_id=client.pk, sums=_sums(rows), using=using)
     return len(rows)
 
 
 def _row(client: Client, use: Use, now: datetime) -> Row:
-    check(client, use)
     return Row(
         uuid.uuid4(),
         client.pk,
@@ -92,12 +90,11 @@ def _copy(rows: Iterable[Row], using: str) -> None:
     connection = connections[using]
     quote = connection.ops.quote_name
     columns = ", ".join(map(quote, COLUMNS))
-    values = attrgetter(*COLUMNS)
     statement = f"COPY {quote(Interaction._meta.db_table)} ({columns}) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(list(COLUMNS.values()))
         for row in rows:
-            copy.write_row(values(row))
+            copy.write_row(msgspec.structs.astuple(row))
 
 
 def _sums(rows: Iterable[Row]) -> dict[tuple[str, UUID, date], tuple[int, int]]:

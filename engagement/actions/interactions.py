@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from django.db import transaction
 from django.utils import timezone
 
@@ -20,8 +20,7 @@ MAX_COUNT = 1_000_000
 """The most uses one interaction may stand for: a roll-up holds 2**31 - 1 of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """`count` uses of one application or one agent. `occurred_at` is now where not given, and has a time zone."""
 
     application: Application | None = None
@@ -44,6 +43,7 @@ def record_interactions(client: Client, uses: Sequence[Use]) -> list[Interaction
     Raises InvalidValue where a use names no subject or two, or a count outside 1 to `MAX_COUNT`, or a naive
     time; WrongTenant where a subject or a department is of another client.
     """
+    check(client, uses)
     now = timezone.now()
     interactions = [_interaction(client, use, now) for use in uses]
     with transaction.atomic():
@@ -51,21 +51,27 @@ def record_interactions(client: Client, uses: Sequence[Use]) -> list[Interaction
         return Interaction.objects.bulk_create(interactions, batch_size=BATCH)
 
 
-def check(client: Client, use: Use) -> None:
-    """Raise InvalidValue or WrongTenant where `use` cannot be recorded for `client`."""
-    if (use.application is None) == (use.agent is None):
-        raise InvalidValue("An interaction is with an application or with an agent: name one of them.")
-    if not 1 <= use.count <= MAX_COUNT:
-        raise InvalidValue(f"An interaction counts from 1 to {MAX_COUNT:,} uses, not {use.count}.")
-    if use.occurred_at is not None and use.occurred_at.tzinfo is None:
-        raise InvalidValue(f"The time {use.occurred_at.isoformat()} names no time zone: add one, such as Z.")
-    for row in (use.application, use.agent, use.department):
-        if row is not None and row.client_id != client.pk:
+def check(client: Client, uses: Iterable[Use]) -> None:
+    """Raise InvalidValue or WrongTenant where one of `uses` cannot be recorded for `client`."""
+    named: dict[int, Application | Agent | Department] = {}
+    for use in uses:
+        if (use.application is None) == (use.agent is None):
+            raise InvalidValue("An interaction is with an application or with an agent: name one of them.")
+        if not 1 <= use.count <= MAX_COUNT:
+            raise InvalidValue(f"An interaction counts from 1 to {MAX_COUNT:,} uses, not {use.count}.")
+        if use.occurred_at is not None and use.occurred_at.tzinfo is None:
+            raise InvalidValue(
+                f"The time {use.occurred_at.isoformat()} names no time zone: add one, such as Z."
+            )
+        for row in (use.application, use.agent, use.department):
+            if row is not None:
+                named[id(row)] = row
+    for row in named.values():
+        if row.client_id != client.pk:
             raise WrongTenant(f"{row} belongs to another client than {client}: record it for its own client.")
 
 
 def _interaction(client: Client, use: Use, now: datetime) -> Interaction:
-    check(client, use)
     return Interaction(
         client=client,
         application=use.application,

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -61,9 +62,17 @@ class Tally:
         self.interactions += interaction.count
         if interaction.flagged:
             self.flagged += interaction.count
-        self.last_activity = later(self.last_activity, interaction.occurred_at)
+        if self.last_activity is None or interaction.occurred_at > self.last_activity:
+            self.last_activity = interaction.occurred_at
         if interaction.user_ref:
             self.user_refs.add(interaction.user_ref)
+
+    def add(self, other: Tally) -> None:
+        """Add what happened elsewhere on that day."""
+        self.interactions += other.interactions
+        self.flagged += other.flagged
+        self.last_activity = later(self.last_activity, other.last_activity)
+        self.user_refs |= other.user_refs
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -123,12 +132,16 @@ def roll_up(client: Client, day: date) -> int:
 
 
 def _tally(interactions: Iterable[Counted]) -> dict[Subject, Tally]:
-    tallies: defaultdict[Subject, Tally] = defaultdict(Tally)
+    # First by all subjects at once: an interaction is counted once, not once for each of its subjects.
+    combined: defaultdict[tuple[tuple[UUID | None, ...], date], Tally] = defaultdict(Tally)
+    subjects_of = attrgetter(*KINDS)
     for interaction in interactions:
-        day = interaction.occurred_at.astimezone(UTC).date()
-        for kind in KINDS:
-            if pk := getattr(interaction, kind):
-                tallies[Subject(kind, pk, day)].count(interaction)
+        combined[subjects_of(interaction), interaction.occurred_at.astimezone(UTC).date()].count(interaction)
+    tallies: defaultdict[Subject, Tally] = defaultdict(Tally)
+    for (keys, day), tally in combined.items():
+        for kind, pk in zip(KINDS, keys, strict=True):
+            if pk:
+                tallies[Subject(kind, pk, day)].add(tally)
     return tallies
 
 

@@ -24,7 +24,7 @@ from engagement.actions.interactions import MAX_COUNT
 from engagement.api.base import APP_ID, INVALID, NOT_FOUND, REFUSAL, ClientView, visible_or_404
 from engagement.api.filters import MomentFilter
 from engagement.api.parsers import JSONParser
-from engagement.models import Application, Client, Interaction
+from engagement.models import Agent, Application, Client, Department, Interaction
 
 BULK_LIMIT = 10_000
 """Interactions in one bulk request."""
@@ -263,28 +263,37 @@ def _uses(client: Client, rows: list[Row]) -> list[actions.Use]:
     agents = client.agents.in_bulk(_named(row.agent_id for row in rows))
     departments = client.departments.in_bulk(_named(row.department_id for row in rows))
     latest = timezone.now() + AHEAD
+    named: dict[tuple[UUID | None, ...], tuple[Application | None, Agent | None, Department | None]] = {}
     uses = []
     for index, row in enumerate(rows):
-        if (row.app_id is None) == (row.agent_id is None):
-            raise _wrong(index, "give app_id or agent_id, one of them.")
-        for key, known, name in (
-            (row.app_id, applications, "application"),
-            (row.agent_id, agents, "agent"),
-            (row.department_id, departments, "department"),
-        ):
-            if key is not None and key not in known:
-                raise _wrong(index, f"this client has no {name} {key}.")
+        keys = row.app_id, row.agent_id, row.department_id
+        if keys not in named:
+            if (row.app_id is None) == (row.agent_id is None):
+                raise _wrong(index, "give app_id or agent_id, one of them.")
+            for key, known, name in (
+                (row.app_id, applications, "application"),
+                (row.agent_id, agents, "agent"),
+                (row.department_id, departments, "department"),
+            ):
+                if key is not None and key not in known:
+                    raise _wrong(index, f"this client has no {name} {key}.")
+            named[keys] = (
+                applications[row.app_id] if row.app_id else None,
+                agents[row.agent_id] if row.agent_id else None,
+                departments[row.department_id] if row.department_id else None,
+            )
         if row.occurred_at is not None and not EARLIEST <= row.occurred_at <= latest:
             raise _wrong(index, "occurred_at is between the year 2000 and now.")
+        application, agent, department = named[keys]
         uses.append(
             actions.Use(
-                application=applications[row.app_id] if row.app_id else None,
-                agent=agents[row.agent_id] if row.agent_id else None,
-                count=row.interaction_count,
-                department=departments[row.department_id] if row.department_id else None,
-                user_ref=row.user_ref,
-                flagged=row.flagged,
-                occurred_at=row.occurred_at,
+                application,
+                agent,
+                row.interaction_count,
+                department,
+                row.user_ref,
+                row.flagged,
+                row.occurred_at,
             )
         )
     return uses

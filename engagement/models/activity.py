@@ -14,16 +14,24 @@ from engagement.models.tracking import TrackedModel, TrackedQuerySet
 
 
 class Interaction(TrackedModel):
-    """`count` uses of one application or agent, by one person of a department, at a time."""
+    """`count` uses of one application or agent, by one person of a department, at a time.
+
+    Rows come by the million, so none of its keys has an index of its own where an index in `Meta` begins with it.
+    """
 
     remembered = ("count", "flagged", "application_id", "agent_id", "client_id", "occurred_at")
 
-    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="interactions")
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="interactions", db_index=False)
     application = models.ForeignKey(
-        Application, on_delete=models.CASCADE, null=True, blank=True, related_name="interactions"
+        Application,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="interactions",
+        db_index=False,
     )
     agent = models.ForeignKey(
-        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="interactions"
+        Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="interactions", db_index=False
     )
     department = models.ForeignKey(
         Department, on_delete=models.SET_NULL, null=True, blank=True, related_name="interactions"
