@@ -55,6 +55,8 @@ class Publisher:
         """Told by the thread: something was done."""
         self._resting = False
         """True while the thread is not to be told of what was committed: waking it for that took savers' time."""
+        self.is_idle = True
+        """True where the thread waits to be woken, and would not look again by itself."""
         self._wanted = 0
         self._done = 0
         self._flushing = 0
@@ -72,6 +74,7 @@ class Publisher:
             return
         with self._state:
             self._wanted += 1
+            self.is_idle = False
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="realtime-publisher", daemon=True)
                 self._thread.start()
@@ -142,7 +145,9 @@ class Publisher:
                 self._resting = True
                 self._more.wait_for(lambda: self._flushing > 0, rest)
                 self._resting = False
+                self.is_idle = not placed and self._wanted <= self._done
                 woken = self._more.wait_for(lambda: self._wanted > self._done, timeout=0 if placed else None)
+                self.is_idle = False
                 wanted, wait = self._wanted, self._flushing > 0
             try:
                 if woken or placing.anything(self.using):
