@@ -200,7 +200,7 @@ def resources(load: Load, figures: dict[str, Figure]) -> list[Resource]:
         Resource("network out", "Gbit/s", traffic, load.network_gbit, source("event_bytes"), True),
         Resource("Redis", "cores", redis, 1, source("publish_us", "copy_us"), True),
         Resource(
-            "placing (one transaction at a time)",
+            "placing (one round at a time)",
             "events/s",
             events,
             1e6 / figures["place_us"].value,

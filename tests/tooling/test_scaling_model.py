@@ -98,7 +98,7 @@ def test_the_report_says_what_gives_first():
     text = model.report(replace(SMALL, events=1600), FIGURES)
 
     # 16,000 events/s of 2 ms each are 32 cores of 8; placing takes 4,000.
-    assert "**placing (one transaction at a time)** has given way at 0.25 times this load" in text
+    assert "**placing (one round at a time)** has given way at 0.25 times this load" in text
     assert (
         "| PostgreSQL: saves of one event each, and placing them | 32.0 cores | 8.00 cores | 0.25 |" in text
     )
@@ -149,6 +149,6 @@ def test_the_command_takes_the_assumptions_and_says_what_is_wrong_with_one():
     few, many = run("--connections", "1000"), run("--connections", "1000000")
     assert (few.returncode, many.returncode) == (0, 0)
     assert few.stdout != many.stdout
-    assert "placing (one transaction at a time)" in many.stdout
+    assert "placing (one round at a time)" in many.stdout
     wrong = run("--use", "2")
     assert (wrong.returncode, "shares" in wrong.stderr) == (2, True)
