@@ -12,10 +12,9 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
-
-from django.utils import timezone
 
 from benchmarks import cores
 from benchmarks.results import Outcome, Table, show, spread
@@ -27,7 +26,7 @@ ROUND = 500
 """Events in a full round of the publisher (`REALTIME_PUBLISH_BATCH`)."""
 
 APPLICATIONS = 50
-FACTS = json.dumps({"count": 1, "flagged": 0, "day": timezone.now().date().isoformat()})
+FACTS = json.dumps({"count": 1, "flagged": 0, "day": datetime.now(UTC).date().isoformat()})
 MESSAGE_BYTES = 900
 """A group message with one event, about."""
 
