@@ -67,36 +67,34 @@ def _placing(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
             for number in range(APPLICATIONS // 10)
         ]
     )
-    rows, figures = [], {}
+    rates, cpu, count = [], [], stage.pick(10_000, 4000)
     with stage.everything_everywhere(), cores.on(cores.ALL):
-        for title, key, each, count in (
-            (f"events placed, {ROUND} a round", "placed", ROUND, stage.pick(10_000, 4000)),
-            ("events placed, 1 a round", "rounds", 1, stage.pick(200, 100)),
-        ):
-            rates, cpu = [], []
-            for _ in range(3):
-                took, used = _place(stage, applications, count, each)
-                rates.append(count / took)
-                cpu.append(used / count * 1e6)
-            rate = spread(rates)["median"]
-            figures |= {f"{key}_per_second": rate, f"{key}_cpu_us": spread(cpu)["median"]}
-            rows.append({"title": title, "per_second": rate, "cpu_us": spread(cpu)["median"], "note": ""})
-    return rows, figures
+        for _ in range(3):
+            took, used = _place(stage, applications, count)
+            rates.append(count / took)
+            cpu.append(used / count * 1e6)
+    figures = {"placed_per_second": spread(rates)["median"], "placed_cpu_us": spread(cpu)["median"]}
+    title = f"events placed, {ROUND} a round"
+    row = {
+        "title": title,
+        "per_second": figures["placed_per_second"],
+        "cpu_us": figures["placed_cpu_us"],
+        "note": "",
+    }
+    return [row], figures
 
 
-def _place(stage: Stage, applications: list[Any], count: int, each: int) -> tuple[float, float]:
-    """Return the seconds and the processor seconds of placing `count` events, `each` in a round."""
+def _place(stage: Stage, applications: list[Any], count: int) -> tuple[float, float]:
+    """Return the seconds and the processor seconds of placing `count` events."""
     from realtime.events import placing
 
-    took = used = 0.0
-    for start in range(0, count, each):
-        _record([applications[index % len(applications)] for index in range(start, start + each)])
-        before, started = cores.cpu_seconds(stage.postgres.pid) + time.process_time(), time.perf_counter()
-        if len(placing.place(ROUND, "default")[0]) != each:
-            raise RuntimeError("A round placed another number of events than were recorded.")
-        took += time.perf_counter() - started
-        used += cores.cpu_seconds(stage.postgres.pid) + time.process_time() - before
-    return took, used
+    _record([applications[index % len(applications)] for index in range(count)])
+    used, started = cores.cpu_seconds(stage.postgres.pid) + time.process_time(), time.perf_counter()
+    placed = 0
+    while placed < count:
+        placed += len(placing.place(ROUND, "default")[0])
+    took = time.perf_counter() - started
+    return took, cores.cpu_seconds(stage.postgres.pid) + time.process_time() - used
 
 
 def _record(applications: list[Any]) -> None:
