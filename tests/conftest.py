@@ -85,7 +85,11 @@ def portal_server(
     """
 
     def start(
-        server: Kind = "daphne", env: Mapping[str, str] | None = None, processes: int = 1
+        server: Kind = "daphne",
+        env: Mapping[str, str] | None = None,
+        processes: int = 1,
+        *,
+        warm: bool = True,
     ) -> PortalServer:
         environment = {**SETTINGS, "REALTIME_DRAIN_SECONDS": "1", **(env or {})}
         if request.node.get_closest_marker("browser"):
@@ -96,6 +100,7 @@ def portal_server(
             kind=server,
             processes=processes,
             environment=environment,
+            warm=warm,
         )
         stack.callback(portal.close)
         stack.callback(lambda: print(f"--- log of {portal.url} ({server})\n{portal.log_text()}"))

@@ -19,6 +19,8 @@ import pytest
 
 from tests.servers import PostgresServer, RedisServer, ServerError
 
+pytest.register_assert_rewrite("tests.realtime.doors", "tests.sockets")  # before anybody imports them
+
 BACKENDS = ("sqlite", "postgres")
 STARTS_SERVERS = {"portal_server", "shared_servers"}
 """The fixtures by which tests get portal servers."""
