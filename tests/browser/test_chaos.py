@@ -11,7 +11,7 @@ import pytest
 from benchmarks.browser_chaos import FAULTS
 from tests.servers.portal import ROOT
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.longest]
 
 
 def test_pages_show_what_the_database_says_after_every_fault(tmp_path):

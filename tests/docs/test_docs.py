@@ -82,6 +82,7 @@ def pages_with(language: str) -> list[Path]:
     return [page for page in OURS if any(block.language == language for block in blocks(page))]
 
 
+@pytest.mark.slow
 def test_what_is_made_from_the_code_is_in_step():
     subprocess.run([sys.executable, "scripts/write_docs.py", "--check"], cwd=ROOT, check=True, timeout=60)
 

@@ -44,12 +44,14 @@ KEY = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"
 
 
 class TestProductionSettings:
+    @pytest.mark.slow
     def test_the_deploy_check_is_clean(self):
         environment = production_environment(SECRET_KEY=KEY, CHANNEL_ENCRYPTION_KEY=KEY)
         check = warm.manage("check", "--deploy", "--fail-level", "INFO", environment=environment, check=False)
         assert check.returncode == 0, check.stderr
         assert "no issues" in check.stdout + check.stderr
 
+    @pytest.mark.slow
     def test_what_must_be_filled_in_must_be(self):
         command = ("check", "--deploy", "--fail-level", "WARNING")
         check = warm.manage(*command, environment=production_environment(), check=False)
@@ -60,6 +62,7 @@ class TestProductionSettings:
         known = set(re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
         assert production_environment().keys() <= known
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("unit", ["portal@.service", "portal-prune.service"])
     def test_a_unit_starts_a_command_that_there_is(self, unit):
         program, script, command, *arguments = unit_command(unit, 8001)

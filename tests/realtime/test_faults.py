@@ -144,6 +144,7 @@ print(tenant.client.pk, token_for(tenant.msp_user))
 
 @pytest.mark.postgres
 @pytest.mark.slow
+@pytest.mark.longest
 async def test_sockets_outlive_a_restart_of_postgresql():
     run = sync_to_async(manage)
     with PostgresServer(durable=False) as postgres:

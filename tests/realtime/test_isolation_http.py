@@ -122,6 +122,7 @@ def test_lists_hold_exactly_what_the_viewer_sees(world):
         assert (clients, alerts) == (seen, seen), actor
 
 
+@pytest.mark.slow
 def test_foreign_unknown_and_malformed_are_answered_word_for_word_alike(world):
     for actor in TENANTS:
         browser = browser_of(world, actor, session=False)
