@@ -37,7 +37,6 @@ LIBRARIES = [
     "django.test",
     "django_filters",
     "jsonschema",
-    "prometheus_client",
     "psycopg_pool",
     "redis.asyncio",
     "rest_framework.serializers",
@@ -50,7 +49,8 @@ LIBRARIES = [
     "whitenoise.middleware",
     "yaml",
 ]
-"""What servers import and what can be imported without settings, a reactor or a loop."""
+"""What servers import and what can be imported without settings, a reactor or a loop. Not prometheus_client: as it is
+imported, it reads in the environment whether its files are shared."""
 
 PR_SET_PDEATHSIG = 1
 

@@ -94,9 +94,9 @@ def test_a_program_that_cannot_run_is_a_clear_error() -> None:
 
 
 STORY = """
-import atexit, os, sys, threading
+import atexit, os, sys, threading, time
 atexit.register(print, "the end")
-threading.Thread(target=lambda: print(os.environ["TOLD"])).start()
+threading.Thread(target=lambda: (time.sleep(0.2), print(os.environ["TOLD"]))).start()
 print(sys.argv[1:], __name__, os.environ.get("DATABASE_URL"))
 sys.exit(7)
 """
