@@ -75,7 +75,8 @@ test-sqlite: install-dev
 	@echo "== Tests on SQLite and the in-memory channel layer"
 	@$(call run_tests,--backend sqlite)
 
-# Pages, commands, documents and the browser see no database of their own: once, above, is enough.
+# Pages, commands, documents and the browser see no database of their own, nor does what is marked `once`: once, above, is
+# enough.
 test-postgres: install-dev
 	@echo "== Tests on PostgreSQL and Redis"
 	@$(call run_tests,--backend postgres tests/engagement tests/realtime tests/flows tests/operations)

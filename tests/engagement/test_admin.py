@@ -119,6 +119,7 @@ class TestPages:
         assert " style=" not in html
 
 
+@pytest.mark.once
 class TestScoping:
     @pytest.fixture
     def world(self, tenants):

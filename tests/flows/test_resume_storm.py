@@ -15,7 +15,7 @@ from tests.flows.test_repairs import ONLY_WHEN_ASKED, follow, running_hub, save,
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SOCKETS = 500
-REAL_SOCKETS = 150
+REAL_SOCKETS = 100
 EVENTS = 120
 PAGE = 20
 
