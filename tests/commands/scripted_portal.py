@@ -113,6 +113,8 @@ class ScriptedPortal:
     def __init__(self) -> None:
         self.scripts: list[Callable[[Peer], Awaitable[None]]] = []
         self.calls: list[tuple[str, Any]] = []
+        self.turned_away = asyncio.Event()
+        """Set when a socket came that there was no script for."""
         self.lifetime = 600.0
         self.refuse: dict[str, tuple[int, Any]] = {}
         """Answers by path, instead of the usual ones: status and body (text is sent as it is)."""
@@ -152,6 +154,7 @@ class ScriptedPortal:
             if not self.scripts:
                 await receive()
                 await send({"type": "websocket.close", "code": 1000})  # before accept: HTTP 403
+                self.turned_away.set()
                 return
             await self.scripts.pop(0)(Peer(scope, receive, send))
             return
