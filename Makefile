@@ -59,7 +59,8 @@ test: install-dev ## Run every test: on SQLite, on PostgreSQL with Redis, and th
 	@$(MAKE) --keep-going test-sqlite test-postgres test-frontend
 
 test-fast: install-dev ## Run what needs neither server, browser nor patience, on SQLite
-	@$(PYTEST) --numprocesses 2 --backend sqlite -m "not server and not browser and not slow"
+	@$(PYTEST) --numprocesses 2 --dist worksteal --backend sqlite --hypothesis-profile quick \
+		-m "not server and not browser and not slow"
 
 # Three at a time: much of a test's time is a server's, a browser's or a wait. Each worker has servers of its own; one
 # that has run out of tests takes some from another. What fails is run once more, alone, and that decides: two cores
@@ -74,7 +75,8 @@ test-sqlite: install-dev
 	@echo "== Tests on SQLite and the in-memory channel layer"
 	@$(call run_tests,--backend sqlite)
 
-# Pages, commands, documents and the browser see no database of their own: once, above, is enough.
+# Pages, commands, documents and the browser see no database of their own, nor does what is marked `once`: once, above, is
+# enough.
 test-postgres: install-dev
 	@echo "== Tests on PostgreSQL and Redis"
 	@$(call run_tests,--backend postgres tests/engagement tests/realtime tests/flows tests/operations)

@@ -122,15 +122,17 @@ def play(
     seconds: float,
     chance: random.Random,
     alert: Callable[[str], None],
+    most: float,
 ) -> list[str]:
-    """Break one thing after the other, each kind at least once; raise an alert during each. Return the kinds."""
+    """Break one thing after the other, each kind at least once, for a second or up to `most`; raise an alert during
+    each. Return the kinds."""
     done: list[str] = []
     end = time.monotonic() + seconds
     wait = watched[0].page.wait_for_timeout
     kinds = list(FAULTS)
     while time.monotonic() < end or len(done) < len(kinds):
         kind = kinds[len(done)] if len(done) < len(kinds) else chance.choice(kinds)
-        spell = chance.uniform(1, 5) * 1000
+        spell = chance.uniform(1, most) * 1000
         if kind == "kill":
             server.kill()
         elif kind == "drain":
@@ -150,7 +152,7 @@ def play(
             server.start()
         done.append(kind)
         print(f"{seconds - (end - time.monotonic()):6.1f} s  {kind}", file=sys.stderr)
-        wait(chance.uniform(1, 6) * 1000)
+        wait(chance.uniform(1, most + 1) * 1000)
     return done
 
 
@@ -172,6 +174,7 @@ def run(browser: Browser, server: PortalServer, options: argparse.Namespace) -> 
             options.seconds,
             chance,
             lambda details: actions.raise_alert(client, severity="high", details=details),
+            options.longest,
         )
         traffic.terminate()
         traffic.wait(30)
@@ -264,6 +267,9 @@ def main() -> int:
     parser = browsing.options_of("browser_chaos", __doc__, seconds=600.0, rate=10.0)
     parser.add_argument(
         "--seed", type=int, default=1, help="what the faults follow from (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--longest", type=float, default=5.0, help="seconds that a fault lasts at most (default: %(default)s)"
     )
     options = parser.parse_args()
     with (

@@ -1,5 +1,1 @@
 """Tests of the portal."""
-
-import pytest
-
-pytest.register_assert_rewrite("tests.realtime.doors", "tests.sockets")

@@ -10,8 +10,10 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections, transaction
 from django.test import TransactionTestCase, override_settings
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
+from realtime.events import publisher
 from tests.live import SETTINGS, SharedServers, daphne, database_url_of_tests, server, shared_servers
 from tests.servers import PortalServer
 from tests.servers.chromium import FLAGS, find_chromium
@@ -20,6 +22,16 @@ from tests.servers.portal import Kind
 __all__ = ["daphne", "server", "shared_servers"]
 
 StartPortal = Callable[..., PortalServer]
+
+# How many examples a property is tried with, a hundred unless `--hypothesis-profile` says otherwise.
+settings.register_profile("quick", max_examples=10)
+settings.register_profile("thorough", max_examples=2000)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: at the end of the run one worker would be at it, and the others idle."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +61,7 @@ def in_process() -> Iterator[None]:
     ):
         patched.setattr(TransactionTestCase, "_fixture_teardown", empty)
         yield
+    publisher._publishers.clear()  # else the process waits at its end for what can no longer be placed
 
 
 def empty(test: TransactionTestCase) -> None:
@@ -85,7 +98,11 @@ def portal_server(
     """
 
     def start(
-        server: Kind = "daphne", env: Mapping[str, str] | None = None, processes: int = 1
+        server: Kind = "daphne",
+        env: Mapping[str, str] | None = None,
+        processes: int = 1,
+        *,
+        warm: bool = True,
     ) -> PortalServer:
         environment = {**SETTINGS, "REALTIME_DRAIN_SECONDS": "1", **(env or {})}
         if request.node.get_closest_marker("browser"):
@@ -96,6 +113,7 @@ def portal_server(
             kind=server,
             processes=processes,
             environment=environment,
+            warm=warm,
         )
         stack.callback(portal.close)
         stack.callback(lambda: print(f"--- log of {portal.url} ({server})\n{portal.log_text()}"))

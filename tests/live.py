@@ -121,6 +121,7 @@ class SharedServers:
                 redis_url=os.environ["REDIS_URL"],
                 kind=kind,
                 environment=environment,
+                warm=True,
             )
             self._stack.callback(server.close)
             self._started[name] = server

@@ -19,6 +19,8 @@ import pytest
 
 from tests.servers import PostgresServer, RedisServer, ServerError
 
+pytest.register_assert_rewrite("tests.realtime.doors", "tests.sockets")  # before anybody imports them
+
 BACKENDS = ("sqlite", "postgres")
 STARTS_SERVERS = {"portal_server", "shared_servers"}
 """The fixtures by which tests get portal servers."""
@@ -105,5 +107,8 @@ def runs_on_sqlite(item: pytest.Item) -> bool:
 
 
 def sees_postgres(item: pytest.Item) -> bool:
-    """Return whether a test sees the run's database or asks for the backend. Else it runs once, on SQLite."""
+    """Return whether a test sees the run's database or asks for the backend, and is not marked `once`. Else it runs
+    once, on SQLite."""
+    if item.get_closest_marker("once") is not None:
+        return False
     return item.get_closest_marker("django_db") is not None or bool(SEES_BACKEND & fixtures(item))

@@ -113,7 +113,7 @@ def mine(tenants: tuple[Tenant, Tenant]) -> Tenant:
 @pytest.fixture
 def demo(transactional_db: None) -> Client:
     """One of the demo's clients."""
-    call_command("seed_demo", force=True, verbosity=0)
+    call_command("seed_demo", force=True, verbosity=0, days=10)
     User.objects.update(password=hashed_password())
     return Client.objects.get(name="Harbor Dental")
 

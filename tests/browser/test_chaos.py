@@ -11,12 +11,12 @@ import pytest
 from benchmarks.browser_chaos import FAULTS
 from tests.servers.portal import ROOT
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.longest]
 
 
 def test_pages_show_what_the_database_says_after_every_fault(tmp_path):
     path = tmp_path / "figures.json"
-    options = f"--backend sqlite --seconds 20 --rate 20 --json {path}"
+    options = f"--backend sqlite --seconds 10 --longest 2.5 --rate 10 --json {path}"
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.browser_chaos", *options.split()],
         cwd=ROOT,

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.commands.scripted_portal import Peer, ScriptedPortal
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.servers.warm import ROOT, manage
 
 pytestmark = pytest.mark.slow
 
 
-def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *arguments]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("command", ["seed_demo", "emit_event", "simulate", "watch"])
 def test_help_explains_with_examples(command) -> None:
-    shown = manage(command, "--help", COLUMNS="120")
+    shown = manage(command, "--help", environment={"COLUMNS": "120"}, check=False)
     assert shown.returncode == 0
     assert f"\nexamples:\n  manage.py {command}" in shown.stdout
     assert len([line for line in shown.stdout.splitlines() if line.startswith(f"  manage.py {command}")]) >= 3
@@ -65,14 +49,13 @@ def test_help_explains_with_examples(command) -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_a_status(arguments, status, told) -> None:
-    ended = manage(*arguments, DEMO_PASSWORD="x")
+    ended = manage(*arguments, environment={"DEMO_PASSWORD": "x"}, check=False)
     assert (ended.stdout, ended.stderr, ended.returncode) == ("", f"{told}\n", status)
 
 
 def test_a_database_without_tables_is_one_line(tmp_path) -> None:
-    ended = manage(
-        "emit_event", "alert", "--client", "x", DATABASE_URL=f"sqlite:///{tmp_path / 'new.sqlite3'}"
-    )
+    nowhere = {"DATABASE_URL": f"sqlite:///{tmp_path / 'new.sqlite3'}"}
+    ended = manage("emit_event", "alert", "--client", "x", environment=nowhere, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("CommandError: The database refused: no such table")
     assert len(ended.stderr.splitlines()) == 1

@@ -108,7 +108,7 @@ def test_password_comes_from_the_environment_and_is_not_printed(run, monkeypatch
 
 @pytest.mark.slow
 def test_history_has_the_rhythm_of_working_weeks_and_trends_that_differ(run) -> None:
-    run("seed_demo", days=30)
+    run("seed_demo", days=21)
     for client in Client.objects.all():
         by_weekday = [0] * 7
         for roll_up in Engagement.objects.filter(client=client, department__isnull=False):
@@ -122,8 +122,9 @@ def test_history_has_the_rhythm_of_working_weeks_and_trends_that_differ(run) -> 
     assert not Alert.objects.filter(frameworks=[]).exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_of_the_future_and_alerts_changed_after_they_were_raised(run) -> None:
-    run("seed_demo", days=10)
+    run("seed_demo", days=4)
     assert not Interaction.objects.filter(occurred_at__gt=NOON).exists()
     assert not Alert.objects.filter(created_at__gt=NOON).exists()
     for alert in Alert.objects.all():
@@ -133,11 +134,12 @@ def test_nothing_is_of_the_future_and_alerts_changed_after_they_were_raised(run)
             assert Client.objects.visible_to(alert.assignee).filter(pk=alert.client_id).exists()
 
 
+@pytest.mark.slow
 def test_roll_ups_are_what_the_interactions_say(run) -> None:
-    run("seed_demo", days=3)
+    run("seed_demo", days=2)
     counted = ActiveUser.objects.count()
     for client in Client.objects.all():
-        for back in range(3):
+        for back in range(2):
             assert actions.roll_up(client, (NOON - datetime.timedelta(days=back)).date()) == 0
     assert ActiveUser.objects.count() == counted
 
@@ -155,23 +157,24 @@ def test_history_is_no_news(run) -> None:
 
 @pytest.mark.slow
 def test_same_figures_every_time(run) -> None:
-    run("seed_demo", days=3)
+    run("seed_demo", days=2)
     before = totals()
     MSP.objects.all().delete()
     User.objects.all().delete()
     assert not Engagement.objects.exists()
-    run("seed_demo", days=3)
+    run("seed_demo", days=2)
     assert totals() == before
 
 
 def test_second_run_changes_nothing_and_says_so(run) -> None:
-    run("seed_demo", days=3)
+    run("seed_demo", days=1)
     before = rows()
-    printed = run("seed_demo", days=3)
+    printed = run("seed_demo", days=1)
     assert rows() == before
     assert "nothing added" in printed.out
 
 
+@pytest.mark.slow
 def test_later_run_fills_the_days_since(run, monkeypatch) -> None:
     run("seed_demo", days=3)
     monkeypatch.setattr(timezone, "now", lambda: NOON + datetime.timedelta(days=2))
@@ -184,6 +187,7 @@ def test_later_run_fills_the_days_since(run, monkeypatch) -> None:
         assert [day.day for day in days] == [3, 4, 5, 6, 7]
 
 
+@pytest.mark.slow
 def test_leaves_what_others_changed_or_added_alone(run) -> None:
     mine = ClientFactory(msp=MSPFactory(name=world.MSPS[0].name), name="Not of the demo")
     UserFactory(username="client_user", role="client_user", client=mine)

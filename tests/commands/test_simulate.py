@@ -56,6 +56,7 @@ def test_everything_that_can_happen_happens(harbor) -> None:
     assert set(Interaction.objects.values_list("department__name", flat=True)) == {"Front Desk"}
 
 
+@pytest.mark.slow
 def test_same_seed_same_events(harbor) -> None:
     first = steps(Traffic([scenes.load(harbor)], Random(11)), 60)
     Alert.objects.all().delete()
@@ -75,6 +76,7 @@ def test_an_alert_that_somebody_else_resolved_meanwhile_is_let_be(harbor, monkey
     assert alert.assignee is None
 
 
+@pytest.mark.slow
 def test_a_client_without_departments_or_people_of_the_portal_lives_too() -> None:
     client = ApplicationFactory(name="Own tool").client
     traffic = Traffic([scenes.load(client)], Random(5))
@@ -135,6 +137,7 @@ def test_wrong_input_is_one_clear_line(run, harbor, asked, told) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_a_locked_database_is_a_warning_and_a_pause(run, harbor, monkeypatch) -> None:
     step, failures = (
         Traffic.step,

@@ -338,7 +338,7 @@ def test_comes_back_when_the_server_was_away(watch, portal) -> None:
     async def first(peer: Peer) -> None:
         await peer.greet()
         await peer.close(1011)
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(portal.turned_away.wait(), 10)
         portal.scripts.append(second)
 
     async def second(peer: Peer) -> None:

@@ -119,6 +119,7 @@ class TestPages:
         assert " style=" not in html
 
 
+@pytest.mark.once
 class TestScoping:
     @pytest.fixture
     def world(self, tenants):
@@ -133,10 +134,15 @@ class TestScoping:
     def seen(self, role):
         return {"msp": {"mine", "neighbour"}, "client": {"mine"}}[role.split("_")[0]]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("role", ["msp_admin", "msp_user", "client_admin", "client_user"])
-    @pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
-    def test_lists_and_pages_show_own_rows_only(self, mine, world, model, role):
+    def test_lists_and_pages_show_own_rows_only(self, mine, world, role, subtests):
         browser = as_staff(mine.users[role])
+        for model in OURS:
+            with subtests.test(model=model.__name__):
+                self.check_own_rows_only(browser, mine, world, model, role)
+
+    def check_own_rows_only(self, browser, mine, world, model, role):
         shown = rows(browser.get(url(model)))
         for place, of_each in world.items():
             visible = place in self.seen(role) or (model is MSP and of_each[MSP] == mine.msp)

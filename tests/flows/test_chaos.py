@@ -12,6 +12,8 @@ from tests.servers.portal import ROOT
 
 FAULTS = {"sqlite": "server_kill,publisher_kill", "postgres": "redis_kill,server_kill,postgres_restart"}
 
+pytestmark = pytest.mark.slow
+
 
 def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -24,7 +26,7 @@ def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_nothing_is_lost_while_servers_are_killed_and_restarted(backend, tmp_path):
     figures = tmp_path / "chaos.json"
     processes = 1 if backend == "sqlite" else 2

@@ -15,7 +15,7 @@ from tests.flows.test_repairs import ONLY_WHEN_ASKED, follow, running_hub, save,
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SOCKETS = 500
-REAL_SOCKETS = 150
+REAL_SOCKETS = 100
 EVENTS = 120
 PAGE = 20
 
@@ -24,6 +24,7 @@ def pages_read() -> float:
     return REGISTRY.get_sample_value("realtime_pages_read_total") or 0.0
 
 
+@pytest.mark.slow
 async def test_one_query_for_each_page_however_many_resume(tenant, settings, monkeypatch):
     settings.REALTIME = {**ONLY_WHEN_ASKED, "PAGE_EVENTS": str(PAGE)}
     monkeypatch.setattr("realtime.events.publisher.messages", lambda events: [])
@@ -82,6 +83,7 @@ async def test_hundreds_of_real_sockets_resume_at_once_and_a_live_one_is_not_hel
             assert seqs == list(range(1, EVENTS + 1))
 
 
+@pytest.mark.slow
 async def test_sockets_that_resume_from_different_places_share_pages(tenant, settings, monkeypatch):
     settings.REALTIME = {**ONLY_WHEN_ASKED, "PAGE_EVENTS": str(PAGE)}
     monkeypatch.setattr("realtime.events.publisher.messages", lambda events: [])

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from compliance_portal.wsgi import application
 from tests.factories import AlertFactory, UserFactory
@@ -39,18 +32,13 @@ def no_key_is_untold(ctx: Any, response: Any, case: Any) -> None:
         assert set(response.json()) <= properties.keys(), case.operation.label
 
 
-CHECKS = [
-    not_a_server_error,
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    no_key_is_untold,
-]
 NEVER = ("/api/v1/auth/token/", "/api/v1/auth/token/refresh/")
 """Sign-in: guesses there lock the address out, and that is tested elsewhere."""
 
 
 def test_no_call_makes_a_fault_and_every_answer_is_as_the_schema_says(tenant, subtests):
+    import schemathesis  # here: it takes a second, which a run without this test need not spend
+
     AlertFactory(client=tenant.client, application=tenant.application)
     UserFactory(role="client_admin", client=tenant.client)
     headers = {"Authorization": f"Bearer {token_for(tenant.msp_user)}"}
@@ -73,6 +61,16 @@ def test_no_call_makes_a_fault_and_every_answer_is_as_the_schema_says(tenant, su
 
 def fuzz(operation: Any, headers: dict[str, str], known: dict[str, str]) -> None:
     """Call an operation with made-up parameters and bodies; every second time about something that is there."""
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    must_hold = [
+        not_a_server_error,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+        checks.status_code_conformance,
+        no_key_is_untold,
+    ]
     calls = 0
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -85,7 +83,7 @@ def fuzz(operation: Any, headers: dict[str, str], known: dict[str, str]) -> None
                 **(case.path_parameters or {}),
                 **{k: v for k, v in known.items() if k in (case.path_parameters or {})},
             }
-        case.call_and_validate(headers=headers, checks=CHECKS)
+        case.call_and_validate(headers=headers, checks=must_hold)
 
     call()
     assert calls

@@ -52,7 +52,7 @@ class Process(ServerProcess):
     stop_seconds = 45  # TimeoutStopSec
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        super().__init__()
+        super().__init__(warm=True)
         self._environment = environment
 
     def command(self) -> list[str]:

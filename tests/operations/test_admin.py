@@ -24,6 +24,14 @@ from tests.live import wait_until
 from tests.operations.test_metrics import place
 from tests.sockets import Socket, token_for
 
+
+@pytest.fixture(autouse=True)
+def no_server_to_wait_for(request, monkeypatch):
+    """A list waits for what processes tell of their connections; here is mostly none."""
+    if request.cls is not TestOnARealServer:
+        monkeypatch.setattr(connections, "REPORT_SECONDS", 0.05)
+
+
 MODELS = [model for model in admin.site._registry if model.__module__.startswith("realtime.")]
 
 

@@ -19,6 +19,7 @@ from check_advisories import KNOWN_BAD, audited, bad  # noqa: E402
 from check_locks import pins  # noqa: E402
 
 
+@pytest.mark.slow
 def test_the_locked_versions_have_no_known_hole():
     subprocess.run([sys.executable, ROOT / "scripts" / "check_advisories.py"], check=True, timeout=60)
 

@@ -433,7 +433,8 @@ async def test_a_database_that_goes_away_shows_and_so_does_its_return(in_thread)
         done = await in_thread(manage, "shell", "-c", SETUP, env=env)
         token = done.stdout.split()[-1]
         redis_url = os.environ["REDIS_URL"]
-        with PortalServer(database_url=postgres.url, redis_url=redis_url, environment=env) as portal:
+        server = PortalServer(database_url=postgres.url, redis_url=redis_url, environment=env, warm=True)
+        with server as portal:
             run = Run(portal, in_thread)
 
             async def shows(up: int, ready: int) -> None:

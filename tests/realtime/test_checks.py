@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import pytest
 from django.core.checks import run_checks
@@ -13,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from realtime import conf
 from realtime.conf import RealtimeSettings
-from tests.servers.portal import ROOT
+from tests.servers.warm import manage
 
 SETTINGS = {field.name: field for field in dataclasses.fields(RealtimeSettings)}
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
@@ -120,12 +117,9 @@ def test_w005_an_in_memory_layer_in_production_only(settings):
     assert "realtime.W005" not in found(deploy=True)
 
 
+@pytest.mark.slow
 def test_manage_py_says_what_is_wrong_in_the_environment():
-    env = {**os.environ, "REALTIME_SWEEP_LOCAL": "sometimes"}
-    command = [sys.executable, "manage.py", "check"]
-    answer = subprocess.run(
-        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60
-    )
+    answer = manage("check", environment={"REALTIME_SWEEP_LOCAL": "sometimes"}, check=False)
     assert answer.returncode == 1
     assert "(realtime.E001) REALTIME_SWEEP_LOCAL is 'sometimes'; it takes a number (s)." in answer.stderr
     assert "Traceback" not in answer.stderr

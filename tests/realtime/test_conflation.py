@@ -200,7 +200,7 @@ def state(events: list[StreamEvent], *, merges: bool) -> dict[Any, Any]:
     return known
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None)
 @given(told, st.data())
 def test_folded_rounds_end_where_all_events_end(updates, data):
     events = [event(seq, type_, body, client) for seq, (client, (type_, body)) in enumerate(updates, 1)]

@@ -24,7 +24,7 @@ from tests.factories import AlertFactory
 from tests.live import database_url_of_tests
 from tests.realtime.conftest import Tenant, make_tenant
 from tests.realtime.doors import GENERAL
-from tests.servers import PortalServer, PostgresServer, RedisServer
+from tests.servers import PortalServer, PostgresServer, RedisServer, warm
 from tests.servers.portal import ROOT
 from tests.sockets import Socket
 
@@ -61,15 +61,7 @@ async def arrives(socket: Socket, tenant: Tenant, number: object) -> float:
 
 def manage(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `manage.py` in a process of its own, on the test database."""
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": database_url_of_tests(), **(env or {})},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    return warm.manage(*arguments, environment={"DATABASE_URL": database_url_of_tests(), **(env or {})})
 
 
 # Redis
@@ -152,6 +144,7 @@ print(tenant.client.pk, token_for(tenant.msp_user))
 
 @pytest.mark.postgres
 @pytest.mark.slow
+@pytest.mark.longest
 async def test_sockets_outlive_a_restart_of_postgresql():
     run = sync_to_async(manage)
     with PostgresServer(durable=False) as postgres:
@@ -159,7 +152,8 @@ async def test_sockets_outlive_a_restart_of_postgresql():
         await run("migrate", "--verbosity", "0", env=env)
         client, token = (await run("shell", "-c", SETUP, env=env)).stdout.split()[-2:]
         redis_url = os.environ["REDIS_URL"]
-        with PortalServer(database_url=postgres.url, redis_url=redis_url, environment=env) as server:
+        portal = PortalServer(database_url=postgres.url, redis_url=redis_url, environment=env, warm=True)
+        with portal as server:
             async with Socket(f"{server.ws_url}{GENERAL}", token=token) as socket:
                 for number in (1, 2):
                     await run(

@@ -122,6 +122,7 @@ def test_lists_hold_exactly_what_the_viewer_sees(world):
         assert (clients, alerts) == (seen, seen), actor
 
 
+@pytest.mark.slow
 def test_foreign_unknown_and_malformed_are_answered_word_for_word_alike(world):
     for actor in TENANTS:
         browser = browser_of(world, actor, session=False)
@@ -183,6 +184,7 @@ def test_an_own_client_does_not_open_another_clients_rows(world, foreign):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_pages_show_what_the_table_says_and_no_more(world):
     wrong, leaks = [], []
     for actor in VISIBLE:
@@ -239,6 +241,7 @@ def owner(row: Model) -> str | None:
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_staff_find_in_the_admin_site_what_is_theirs_and_a_superuser_everything(world):
     leaks, opened = [], []
     foreign = {world.key(FOREIGN), world.msp_key(FOREIGN), str(world.rows[FOURTH].client.pk)}

@@ -22,7 +22,8 @@ from tests.realtime.doors import GENERAL, read
 from tests.servers import PortalServer
 from tests.sockets import Socket, token_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+# Once: what a socket's reader costs the server has nothing to do with where events come from.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.once]
 
 MIB = 2**20
 STALLED = 20

@@ -31,8 +31,8 @@ from realtime.protocol.inbound import (
 )
 from realtime.protocol.outbound import Batch
 
-thorough = settings(deadline=None, max_examples=200)
-brief = settings(deadline=None, max_examples=40)
+thorough = settings(deadline=None)
+brief = settings(deadline=None, max_examples=min(40, thorough.max_examples))
 
 FRAME_CODES = {
     ErrorCode.INVALID_JSON, ErrorCode.BINARY_UNSUPPORTED, ErrorCode.TOO_LARGE, ErrorCode.TOO_DEEP,

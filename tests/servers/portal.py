@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from tests.servers.process import LOOPBACK, ServerProcess
+from tests.servers.warm import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 Kind = Literal["daphne", "uvicorn"]
 
 
@@ -17,6 +17,7 @@ class PortalServer(ServerProcess):
     """A portal server on the given database and, where one is given, Redis.
 
     `kind` is the server software: our Daphne (`manage.py serve`) or uvicorn. `environment` adds settings.
+    `warm` spares the import of the libraries (`warm.py`); without it, all is as when a user types it.
     """
 
     name = "Portal"
@@ -30,8 +31,9 @@ class PortalServer(ServerProcess):
         kind: Kind = "daphne",
         processes: int = 1,
         environment: Mapping[str, str] | None = None,
+        warm: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(warm=warm)
         self.kind = kind
         self.processes = processes
         self._environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **(environment or {})}

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
+from tests.servers.warm import WarmProcess, is_possible
+
 LOOPBACK = "127.0.0.1"
 # Below the range from which kernels take the local ports of outgoing connections: a client that hammers the port of
 # a stopped server there can, on loopback, connect to itself and so keep the port from the server's restart.
@@ -25,18 +27,22 @@ class ServerError(RuntimeError):
 
 
 class ServerProcess:
-    """A server process with a port and a folder of its own, both kept over a restart and given up by `close`."""
+    """A server process with a port and a folder of its own, both kept over a restart and given up by `close`.
+
+    `warm`: start it, where it is written in Python, from a process that has imported the libraries (`warm.py`).
+    """
 
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     start_seconds: ClassVar[float] = 30
     stop_seconds: ClassVar[float] = 10
 
-    def __init__(self) -> None:
+    def __init__(self, *, warm: bool = False) -> None:
+        self.warm = warm and is_possible()
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"portal-{self.name.lower()}-"))
         self.log_path = self.folder / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     # What a kind of server says of itself.
 
@@ -115,7 +121,7 @@ class ServerProcess:
     def pause(self) -> None:
         """Freeze the server and its children with SIGSTOP: connections stay open, nothing answers."""
         _signal_all(process_tree(self.pid), signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # it runs on for a moment
+        wait_until(lambda: not _runs(self.pid), self.stop_seconds, every=0.001)  # it runs on for a moment
 
     def resume(self) -> None:
         """Let a paused server go on."""
@@ -145,12 +151,20 @@ class ServerProcess:
 
     # How it is done.
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> subprocess.Popen[bytes] | WarmProcess:
         if self._process is None:
             raise ServerError(f"{self.name} was never started.")
         return self._process
 
     def _launch(self) -> None:
+        if self.warm:
+            self._process = WarmProcess(
+                self.command(),
+                environment=self.environment(),
+                folder=self.working_folder(),
+                output=self.log_path,
+            )
+            return
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*_ending_with_us(), *self.command()],
@@ -240,6 +254,20 @@ def _parents() -> dict[int, int]:
         if state != "Z":
             parents[int(stat.parent.name)] = int(parent)
     return parents
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process is neither stopped nor at its end."""
+    if not Path("/proc/self/stat").exists():
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ).stdout
+    else:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].strip()
+        except OSError:
+            return False
+    return state[:1] not in ("T", "Z", "")
 
 
 def _signal_all(pids: list[int], number: signal.Signals) -> None:

@@ -10,9 +10,11 @@ from tests.servers import ServerError
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("server", ["daphne", "uvicorn"])
-def test_answers_again_after_kill_pause_and_restart(portal_server: StartPortal, server: str) -> None:
-    portal = portal_server(server=server)
+@pytest.mark.parametrize(("server", "warm"), [("daphne", True), ("daphne", False), ("uvicorn", True)])
+def test_answers_again_after_kill_pause_and_restart(
+    portal_server: StartPortal, server: str, warm: bool
+) -> None:
+    portal = portal_server(server=server, warm=warm)
     first = portal.pid
     portal.kill()
     portal.start()

@@ -141,6 +141,7 @@ def test_the_committed_results_hold_every_figure():
     assert all(figure.value > 0 and "20" in figure.source for figure in found.values())
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_assumptions_and_says_what_is_wrong_with_one():
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "benchmarks.model", *options]

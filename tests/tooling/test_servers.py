@@ -1,7 +1,10 @@
 """The real servers that tests, benchmarks and fault runs stand on."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.servers import PostgresServer, RedisServer, ServerError, ServerProcess
+from tests.servers import PostgresServer, RedisServer, ServerError, ServerProcess, warm
 from tests.servers import postgres as postgres_module
 from tests.servers import redis as redis_module
 from tests.servers.process import LOOPBACK, process_tree
@@ -88,3 +91,35 @@ def test_a_machine_without_a_server_is_told_the_remedy(monkeypatch: pytest.Monke
 def test_a_program_that_cannot_run_is_a_clear_error() -> None:
     with pytest.raises(ServerError, match="Redis cannot start"), RedisServer(program=Path(os.devnull)):
         pass
+
+
+STORY = """
+import atexit, os, sys, threading, time
+atexit.register(print, "the end")
+threading.Thread(target=lambda: (time.sleep(0.2), print(os.environ["TOLD"]))).start()
+print(sys.argv[1:], __name__, os.environ.get("DATABASE_URL"))
+sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(not warm.is_possible(), reason="needs Linux")
+def test_a_warm_program_is_a_process_like_one_that_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "story.py").write_text(STORY)
+    command, environment = [sys.executable, "story.py", "now"], {"TOLD": "hello"}
+    program = warm.WarmProcess(command, environment=environment, folder=tmp_path, output=tmp_path / "log")
+    typed = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert program.wait(30) == program.poll() == typed.returncode == 7
+    told = sorted((tmp_path / "log").read_bytes().splitlines())
+    assert told == sorted(typed.stdout.splitlines())
+    assert len(told) == 3
+
+
+@pytest.mark.skipif(not warm.is_possible(), reason="needs Linux")
+def test_a_warm_program_that_is_killed_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "http.server", "0"]
+    program = warm.WarmProcess(command, environment={}, folder=tmp_path, output=tmp_path / "log")
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.wait(0.1)
+    program.send_signal(signal.SIGKILL)
+    assert program.wait(30) == -signal.SIGKILL
+    program.send_signal(signal.SIGKILL)
