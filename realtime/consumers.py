@@ -274,7 +274,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         patience = Bucket(settings.errors_per_minute / 60, settings.errors_per_minute)
         while True:
             try:
-                message = await asyncio.wait_for(receive(), settings.silence_timeout)
+                async with asyncio.timeout(settings.silence_timeout):
+                    message = await receive()
             except TimeoutError:
                 connection.close(
                     CloseCode.SILENT, ErrorCode.SILENT, "Nothing was heard for too long: send pings."

@@ -18,6 +18,7 @@ from tests.live import SETTINGS, SharedServers, daphne, database_url_of_tests, s
 from tests.servers import PortalServer
 from tests.servers.chromium import FLAGS, find_chromium
 from tests.servers.portal import Kind
+from tests.servers.process import wait_until
 
 __all__ = ["daphne", "server", "shared_servers"]
 
@@ -68,6 +69,10 @@ def empty(test: TransactionTestCase) -> None:
     """Empty the database after a test. Django's `flush` would make content types and permissions anew each time, and
     PostgreSQL a new file for each table and index."""
     tables = emptied_tables()
+    for (
+        running
+    ) in publisher._publishers.values():  # it would look again when no database may be asked any more
+        assert wait_until(lambda running=running: running.is_idle, 10), "the publisher never came to rest"
     with transaction.atomic(), connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")

@@ -228,7 +228,8 @@ class Hub:
             settings = conf.current()
             pause = settings.sweep_shared if self.listener.hears_all else settings.sweep_local
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.listener.sweep_now.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self.listener.sweep_now.wait()
             self.listener.sweep_now.clear()
             try:
                 await self.sweep()

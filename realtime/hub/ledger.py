@@ -117,7 +117,8 @@ class Ledger:
         while True:
             settings = conf.current()
             try:
-                await asyncio.wait_for(self._changed.wait(), settings.heartbeat)
+                async with asyncio.timeout(settings.heartbeat):
+                    await self._changed.wait()
                 await asyncio.sleep(settings.connections_flush)
             except TimeoutError:
                 self._changed.clear()

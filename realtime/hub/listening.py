@@ -86,4 +86,7 @@ class Listener:
 
     @staticmethod
     async def _within(call: Any) -> None:
-        await asyncio.wait_for(call, conf.current().announce_timeout)
+        # Not `wait_for`, which loses a cancellation that comes as `call` ends (Python 3.11): then a stopping hub would
+        # wait for its listener for ever.
+        async with asyncio.timeout(conf.current().announce_timeout):
+            await call
