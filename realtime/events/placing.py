@@ -158,7 +158,10 @@ def _begun(limit: int, using: str) -> tuple[Round, bool]:
         for row in rows.from_database(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
     ]
     *logged, _, _ = found[0][len(OUTBOX) :]
-    log = Log.current() if logged[0] is None else Log(**dict(zip(LOG, logged, strict=True)))
+    if logged[0] is None:  # the first event there ever is: what was found must be of one moment with the row
+        Log.current()
+        return _begun(limit, using)
+    log = Log(**dict(zip(LOG, logged, strict=True)))
     heads: dict[str, int] = {}
     for row, (*_, client_head, msp_head) in zip(recorded, found, strict=True):
         client, msp = _streams(row)
