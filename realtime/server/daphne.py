@@ -163,6 +163,8 @@ class WebSocketProtocol(DaphneProtocol):
             # Straight to the transport: autobahn's own way formats a line for its debug log and serialises the frame
             # anew for every socket, which took longer than the socket itself.
             self.transport.write(self.frames.of(message.get("text") or message.get("bytes") or b""))
+        elif message["type"] == "websocket.send" and self.state in {self.STATE_CLOSING, self.STATE_CLOSED}:
+            pass  # the socket is going, and the application about to hear of it; autobahn would raise
         else:
             super().handle_reply(message)
 
