@@ -118,7 +118,8 @@ def database(url: str) -> dict[str, Any]:
             },
         )
         options.setdefault("connect_timeout", 5)
-        options.setdefault("prepare_threshold", 5)  # for the statements of `realtime.events.rows`
+        # Plans of `realtime.events.rows` are kept; never (0) behind a pooler that shares sessions out by transaction.
+        options.setdefault("prepare_threshold", env.int("DATABASE_PREPARE_AFTER", default=5) or None)
         config["CONN_HEALTH_CHECKS"] = (
             True  # after a restart of PostgreSQL each pooled connection would fail once
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from sqlite3 import sqlite_version, sqlite_version_info
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.db import connection
 
 from realtime import conf
+
+OLDEST_SQLITE = (3, 35)
 
 
 def values(**_: Any) -> list[checks.CheckMessage]:
@@ -74,8 +78,21 @@ def shared_layer(**_: Any) -> list[checks.CheckMessage]:
     return []
 
 
+def sqlite(**_: Any) -> list[checks.CheckMessage]:
+    """E006: an SQLite without RETURNING (before 3.35), which counting active users takes."""
+    if connection.vendor != "sqlite" or sqlite_version_info >= OLDEST_SQLITE:
+        return []
+    return [
+        checks.Error(
+            f"SQLite {sqlite_version} is too old: the portal takes {'.'.join(map(str, OLDEST_SQLITE))} or newer.",
+            hint="Take a newer Python or system, or PostgreSQL (DATABASE_URL).",
+            id="realtime.E006",
+        )
+    ]
+
+
 def register() -> None:
     """Register all checks; the last one for `check --deploy`."""
-    for check in (values, heartbeat, layer):
+    for check in (values, heartbeat, layer, sqlite):
         checks.register(check, "realtime")
     checks.register(shared_layer, "realtime", deploy=True)

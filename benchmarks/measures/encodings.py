@@ -71,7 +71,7 @@ def _traffic(stage: Stage, say: Say) -> list[Any]:
     start = reading.origin().position
     os.environ.setdefault("DEMO_PASSWORD", "demo-only")
     known = set(Client.objects.values_list("pk", flat=True))
-    call_command("seed_demo", "--days", "10", stdout=io.StringIO(), stderr=io.StringIO())
+    call_command("seed_demo", "--force", "--days", "10", stdout=io.StringIO(), stderr=io.StringIO())
     demo = Client.objects.exclude(pk__in=known)
     seconds = stage.pick(20, 8)
     say(f"simulating the demo's traffic for {seconds} s")

@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
-from realtime import conf
+from realtime import checks, conf
 from realtime.conf import RealtimeSettings
 from tests.servers.warm import manage
 
@@ -123,3 +124,12 @@ def test_manage_py_says_what_is_wrong_in_the_environment():
     assert answer.returncode == 1
     assert "(realtime.E001) REALTIME_SWEEP_LOCAL is 'sometimes'; it takes a number (s)." in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_e006_an_sqlite_without_returning(monkeypatch):
+    monkeypatch.setattr(checks, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(checks, "sqlite_version", "3.34.1")
+    if connection.vendor == "sqlite":
+        assert found()["realtime.E006"][0] == "SQLite 3.34.1 is too old: the portal takes 3.35 or newer."
+    else:
+        assert "realtime.E006" not in found()
