@@ -100,9 +100,9 @@ async def _tell_presence(connection: Connection, client_id: str | None) -> None:
     of = client_id or connection.route_client
     msp_id = connection.identity.scope.msp_id
     found = await threads.run("reading", presence.places, {msp_id})
-    connection.hub.presence.begin(msp_id, found)
-    here = found.get(Place(msp_id, UUID(of)), {}) if of else {}
-    everywhere = found.get(Place(msp_id, None), {})
+    told = connection.hub.presence.begin(msp_id, found)
+    here = told.get(Place(msp_id, UUID(of)), {}) if of else {}
+    everywhere = told.get(Place(msp_id, None), {})
     await connection.send(frame_of(connection, UUID(of) if of else None, here | everywhere))
 
 

@@ -66,13 +66,20 @@ class PresenceWatch:
         self._known: set[UUID] = set()
         self._telling: set[Connection] = set()
 
-    def begin(self, msp_id: UUID, found: Mapping[Place, dict[UUID, Watcher]]) -> None:
-        """Take what the first listener of an MSP was told as that against which changes are told."""
+    def begin(
+        self, msp_id: UUID, found: Mapping[Place, dict[UUID, Watcher]]
+    ) -> dict[Place, dict[UUID, Watcher]]:
+        """Return who a new listener of an MSP is told is there: who was `found`, and who is only just gone.
+
+        Those come back without being told of again. What the first listener is told is that against which changes are.
+        """
         if msp_id not in self._known:
             self._known.add(msp_id)
             self._places |= {
                 place: Damped(dict(watchers)) for place, watchers in found.items() if place.msp_id == msp_id
             }
+        places = found.keys() | {place for place in self._places if place.msp_id == msp_id}
+        return {place: self._told(place) | found.get(place, {}) for place in places}
 
     async def run(self) -> None:
         """Look and tell, for ever."""

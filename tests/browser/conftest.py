@@ -23,7 +23,7 @@ from tests.factories import (
 from tests.servers import PortalServer
 
 SHOTS = Path(__file__).resolve().parents[2] / "test-results" / "screenshots"
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 30_000
 PRODUCTION = {
     "DEBUG": "false",
     "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789-0123456789",

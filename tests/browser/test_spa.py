@@ -149,7 +149,7 @@ def test_another_life_of_the_log_is_fetched_anew(mine, portal_server, sign_in, e
     equals_the_database(page, mine.client)
 
 
-def test_signing_out_closes_the_sockets_of_all_tabs(mine, portal_server, sign_in):
+def test_signing_out_closes_the_sockets_of_all_tabs(mine, portal_server, sign_in, errors):
     page = live(sign_in(portal_server(), mine.msp_user, "/app/"))
     other = page.context.new_page()
     sockets: list[Any] = []
@@ -157,9 +157,10 @@ def test_signing_out_closes_the_sockets_of_all_tabs(mine, portal_server, sign_in
     other.goto(page.url)
     live(other)
     page.locator(".menu summary").click()
-    page.get_by_role("button", name="Sign out").click()
-    page.wait_for_url("**/login/**")
-    expect(other.locator(".status")).to_have_attribute("data-state", "stale", timeout=TIMEOUT)
+    with errors.expected("401"):  # the other tab may just be asking for something
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/login/**")
+        expect(other.locator(".status")).to_have_attribute("data-state", "stale", timeout=TIMEOUT)
     assert [socket.is_closed() for socket in sockets] == [True]
 
 

@@ -70,6 +70,13 @@ async def shows(server: PortalServer, user: Any, client: Any, expected: dict[str
         await asyncio.sleep(0.05)
 
 
+async def test_who_reloads_the_page_is_still_told_to_be_there(tenant, present):
+    """The row of the new socket is written a moment after it asks, and coming back within the damping is no news."""
+    for _ in range(5):
+        async with tenant.socket(present) as reloaded:
+            await listen(reloaded, tenant.msp_user)
+
+
 async def test_who_comes_and_goes_is_told_with_their_name(tenant, present):
     async with tenant.socket(present) as msp:
         await listen(msp, tenant.msp_user)
