@@ -32,6 +32,14 @@ PRODUCTION = {
 }
 """Settings under which errors have the portal's own pages."""
 
+SERVER_IS_DOWN = (
+    "ERR_CONNECTION_REFUSED",
+    "ERR_CONNECTION_RESET",
+    "ERR_EMPTY_RESPONSE",  # it went while it was asked
+    "WebSocket connection",
+)
+"""What Chromium says of a server that is down."""
+
 OpenPage = Callable[..., Page]
 
 

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engagement import actions
-from tests.browser.conftest import needs_node_modules, use
+from tests.browser.conftest import SERVER_IS_DOWN, needs_node_modules, use
 from tests.factories import PASSWORD
 from tests.servers import PortalServer
 from tests.servers.portal import ROOT
@@ -25,7 +25,6 @@ TIMEOUT = 15_000
 COMEBACK = 45_000
 """Until a client that waits 3, 6, 12 s between its attempts is back."""
 TOKEN_SECONDS = 6
-SERVER_IS_DOWN = ("ERR_CONNECTION_REFUSED", "WebSocket connection")
 LOAD = """() => new Promise((resolve, reject) => {
   document.body.innerHTML = '<div id="root"></div>';
   const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/harness/harness.css" });

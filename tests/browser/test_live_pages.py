@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from engagement import actions
 from engagement.models import Alert
-from tests.browser.conftest import PRODUCTION, use
+from tests.browser.conftest import PRODUCTION, SERVER_IS_DOWN, use
 from tests.factories import AlertFactory, ApplicationFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -101,7 +101,7 @@ def test_a_restarted_server_leaves_no_hole_and_no_double(mine, portal_server, si
     page = live(sign_in(server, mine.client_user))
     actions.raise_alert(mine.client, severity="low", details="Before")
     expect(feed(page)).to_have_count(1, timeout=TIMEOUT)
-    with errors.expected("ERR_CONNECTION_REFUSED", "WebSocket connection"):
+    with errors.expected(*SERVER_IS_DOWN):
         server.kill()
         expect(page.locator("#status")).to_have_attribute("data-state", "reconnecting", timeout=TIMEOUT)
         expect(page.locator("#status-text")).to_contain_text("Reconnecting in")

@@ -12,7 +12,7 @@ from engagement import actions
 from engagement.models import Alert, Client
 from realtime.models import Event, Log
 from tests.browser import truth
-from tests.browser.conftest import use
+from tests.browser.conftest import SERVER_IS_DOWN, use
 from tests.factories import ApplicationFactory, DepartmentFactory, SuperuserFactory, UserFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -22,7 +22,6 @@ SETTLED = 30_000
 """Until a page has fetched what events do not carry."""
 DURATIONS = """performance.getEntriesByType("resource").filter(({ name }) => name.includes("/api/v1/"))
   .map(({ duration }) => duration)"""
-SERVER_IS_DOWN = ("ERR_CONNECTION_REFUSED", "WebSocket connection")
 
 
 def live(page: Page) -> Page:
