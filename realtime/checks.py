@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sqlite3 import sqlite_version, sqlite_version_info
 from typing import Any
 
 from django.conf import settings
@@ -80,11 +79,15 @@ def shared_layer(**_: Any) -> list[checks.CheckMessage]:
 
 def sqlite(**_: Any) -> list[checks.CheckMessage]:
     """E006: an SQLite without RETURNING (before 3.35), which counting active users takes."""
-    if connection.vendor != "sqlite" or sqlite_version_info >= OLDEST_SQLITE:
+    if connection.vendor != "sqlite":
         return []
+    library: Any = connection.Database  # type: ignore[attr-defined]  # the module sqlite3
+    if library.sqlite_version_info >= OLDEST_SQLITE:
+        return []
+    oldest = ".".join(map(str, OLDEST_SQLITE))
     return [
         checks.Error(
-            f"SQLite {sqlite_version} is too old: the portal takes {'.'.join(map(str, OLDEST_SQLITE))} or newer.",
+            f"SQLite {library.sqlite_version} is too old: the portal takes {oldest} or newer.",
             hint="Take a newer Python or system, or PostgreSQL (DATABASE_URL).",
             id="realtime.E006",
         )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-LOG = ("id", "position", "access_position")
+LOG = ("position", "access_position")
 OUTBOX = Recorded._fields
 STREAM = ("name", "position")
 EVENT = (
@@ -74,39 +74,40 @@ class Round:
     """What one round does: it moves what was recorded to the log."""
 
     recorded: Sequence[Recorded]
-    log: Log
-    """As the round found it; moved on with each event."""
+    before: int
+    """The log's position, as the round found it."""
+    access_position: int
     heads: dict[str, int]
     """Of the streams that may be moved, as the round found them."""
-    before: int = 0
-    """The log's position, as the round found it."""
     events: list[Placed] = field(default_factory=list)
     moved: dict[str, int] = field(default_factory=dict)
     """New heads of streams."""
     totals: Sequence[DayTotal] = ()
 
-    def __post_init__(self) -> None:
-        self.before = self.log.position
+    @property
+    def position(self) -> int:
+        """The log's position, as it will be."""
+        return self.before + len(self.events)
 
     def add(self, draft: rendering.Rendered) -> None:
         """Give an event its places."""
-        log = self.log
-        log.position += 1
+        position = self.position + 1
         if draft.type == rendering.ACCESS:
-            log.access_position = log.position
-        event = Placed(
-            position=log.position,
-            type=draft.type,
-            client_id=draft.client_id,
-            client_seq=self._next(groups.client(draft.client_id)) if draft.client_id else None,
-            msp_id=draft.msp_id,
-            msp_seq=self._next(groups.msp(draft.msp_id)) if draft.msp_id else None,
-            severity=draft.severity,
-            occurred_at=draft.occurred_at,
-            data=draft.data,
-            after_access=log.access_position,
+            self.access_position = position
+        self.events.append(
+            Placed(
+                position=position,
+                type=draft.type,
+                client_id=draft.client_id,
+                client_seq=self._next(groups.client(draft.client_id)) if draft.client_id else None,
+                msp_id=draft.msp_id,
+                msp_seq=self._next(groups.msp(draft.msp_id)) if draft.msp_id else None,
+                severity=draft.severity,
+                occurred_at=draft.occurred_at,
+                data=draft.data,
+                after_access=self.access_position,
+            )
         )
-        self.events.append(event)
 
     def _next(self, stream: str) -> int:
         head = self.moved[stream] = self.moved.get(stream, self.heads[stream]) + 1
@@ -143,36 +144,37 @@ def _place(limit: int, using: str) -> tuple[list[Placed], bool]:
 
 def anything(using: str) -> bool:
     """Return whether anything waits to be placed."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {Outbox._meta.db_table})")  # noqa: S608 - our own name
-        return bool(cursor.fetchone()[0])
+    sql = f"SELECT EXISTS (SELECT 1 FROM {Outbox._meta.db_table})"  # noqa: S608 - our own name
+    return bool(rows.fetch(sql, [], using)[0][0])
 
 
 def _begun(limit: int, using: str) -> tuple[Round, bool]:
     """Return a round with what it finds, and whether there is more."""
     found = rows.fetch(_log_and_outbox_sql(using), [Log.SINGLE, limit], using)
     if not found:
-        return Round([], Log(), {}), False
+        return Round([], 0, 0, {}), False
     recorded = [
         Recorded(*row)
         for row in rows.from_database(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
     ]
-    *logged, _, _ = found[0][len(OUTBOX) :]
-    if logged[0] is None:  # the first event there ever is: what was found must be of one moment with the row
+    position, access_position, _, _ = found[0][len(OUTBOX) :]
+    if (
+        position is None
+    ):  # the first event there ever is: what was found must be of one moment with the log's row
         Log.current()
         return _begun(limit, using)
-    log = Log(**dict(zip(LOG, logged, strict=True)))
     heads: dict[str, int] = {}
     for row, (*_, client_head, msp_head) in zip(recorded, found, strict=True):
         client, msp = _streams(row)
         heads |= {client: client_head or 0, msp: msp_head or 0}
     if len(recorded) < limit:
-        return Round(recorded, log, heads), False
+        return Round(recorded, position, access_position, heads), False
     cut = Outbox.objects.using(using).filter(pk__gt=recorded[-1].id, tx__in={row.tx for row in recorded})
     rest = [Recorded(*row) for row in cut.order_by("pk").values_list(*OUTBOX)]
     unread = {name for row in rest for name in _streams(row)} - heads.keys()
     known = Stream.objects.using(using).filter(name__in=unread).values_list(*STREAM)
-    return Round([*recorded, *rest], log, heads | dict.fromkeys(unread, 0) | dict(known)), True
+    heads |= dict.fromkeys(unread, 0) | dict(known)
+    return Round([*recorded, *rest], position, access_position, heads), True
 
 
 def _streams(row: Recorded) -> tuple[str, str]:
@@ -208,7 +210,7 @@ _LOG_SQL = (
 
 
 def _log_parameters(round_: Round) -> list[int]:
-    return [round_.log.position, round_.log.access_position, Log.SINGLE, round_.before]
+    return [round_.position, round_.access_position, Log.SINGLE, round_.before]
 
 
 def _inserted(round_: Round) -> Iterator[tuple[type[Model], tuple[str, ...], str, Sequence[object]]]:

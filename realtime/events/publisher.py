@@ -113,7 +113,7 @@ class Publisher:
         return is_done
 
     def round(self, *, wait: bool = True) -> int:
-        """Place and announce all there is. Without `wait`, leave it to another process that is at it already.
+        """Place and announce all there is. Without `wait`, leave off where another process came between.
 
         Return how many events were placed: after any, look again, for those who left it to us meanwhile.
         """
@@ -145,8 +145,10 @@ class Publisher:
                 self._resting = True
                 self._more.wait_for(lambda: self._flushing > 0, rest)
                 self._resting = False
-                self.is_idle = not placed and self._wanted <= self._done
-                woken = self._more.wait_for(lambda: self._wanted > self._done, timeout=0 if placed else None)
+                # Somebody else may have left events to this process, or it to somebody who has ended since.
+                looking = placed > 0 or self._left
+                self.is_idle = not looking and self._wanted <= self._done
+                woken = self._more.wait_for(lambda: self._wanted > self._done, timeout=0 if looking else None)
                 self.is_idle = False
                 wanted, wait = self._wanted, self._flushing > 0
             try:
@@ -154,7 +156,7 @@ class Publisher:
                     placed = self.round(wait=wait)
                     rest = self._rest(placed, rest)
                 else:
-                    placed, rest = 0, 0.0
+                    placed, rest, self._left = 0, 0.0, False
             except Error as error:
                 metrics.place_failures.inc()
                 if failures == 0:

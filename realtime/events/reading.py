@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Max, Min, Sum
 from django.db.models.functions import Length
 
@@ -165,14 +165,14 @@ def _log_and_outbox() -> tuple[Log, bool]:
     In SQL of our own: every process asks this again and again, and compiled by the ORM it took 0.7 ms, not 0.04.
     """
     log, outbox = Log._meta.db_table, Outbox._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT EXISTS (SELECT 1 FROM {outbox}), {rows.columns(Log, LOG, DEFAULT_DB_ALIAS)} "  # noqa: S608 - our own names
-            f"FROM {log} WHERE id = %s",
-            [Log.SINGLE],
-        )
-        row = cursor.fetchone()
-    if row is None:
+    logged = rows.fetch(
+        f"SELECT EXISTS (SELECT 1 FROM {outbox}), {rows.columns(Log, LOG, DEFAULT_DB_ALIAS)} "  # noqa: S608 - our own names
+        f"FROM {log} WHERE id = %s",
+        [Log.SINGLE],
+        DEFAULT_DB_ALIAS,
+    )
+    if not logged:
         return Log.current(), True
-    [found] = rows.from_database(Log, LOG, [row[1:]], DEFAULT_DB_ALIAS)
-    return Log(**dict(zip(LOG, found, strict=True))), bool(row[0])
+    [(unplaced, *row)] = logged
+    [found] = rows.from_database(Log, LOG, [row], DEFAULT_DB_ALIAS)
+    return Log(**dict(zip(LOG, found, strict=True))), bool(unplaced)

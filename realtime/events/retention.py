@@ -49,8 +49,7 @@ def prune_connections(older_than: datetime | None = None) -> int:
     return gone + dead.delete()[0]
 
 
-def prune_leftovers() -> int:
-    """Delete bookmarks of users who are gone, and day totals of days that are over. Return how many rows went."""
-    orphans = Bookmark.objects.exclude(user__in=User.objects.all())
-    over = DayTotal.objects.filter(day__lt=timezone.now().date() - timedelta(days=1))
-    return orphans.delete()[0] + over.delete()[0]
+def prune_leftovers() -> None:
+    """Delete bookmarks of users who are gone, and day totals of days that are over."""
+    Bookmark.objects.exclude(user__in=User.objects.all()).delete()
+    DayTotal.objects.filter(day__lt=timezone.now().date() - timedelta(days=1)).delete()

@@ -9,7 +9,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from realtime import checks, conf
+from realtime import conf
 from realtime.conf import RealtimeSettings
 from tests.servers.warm import manage
 
@@ -127,8 +127,8 @@ def test_manage_py_says_what_is_wrong_in_the_environment():
 
 
 def test_e006_an_sqlite_without_returning(monkeypatch):
-    monkeypatch.setattr(checks, "sqlite_version_info", (3, 34, 1))
-    monkeypatch.setattr(checks, "sqlite_version", "3.34.1")
+    monkeypatch.setattr("sqlite3.dbapi2.sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr("sqlite3.dbapi2.sqlite_version", "3.34.1")
     if connection.vendor == "sqlite":
         assert found()["realtime.E006"][0] == "SQLite 3.34.1 is too old: the portal takes 3.35 or newer."
     else:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from engagement import actions
@@ -19,6 +19,7 @@ from realtime.events import placing, publisher, rendering
 from realtime.models import DayTotal, Event, Kind, Outbox
 from tests.engagement.concurrency import in_threads
 from tests.factories import ApplicationFactory, InteractionFactory
+from tests.servers.process import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,9 +56,8 @@ def test_rounds_at_the_same_time_place_each_event_once_and_in_order(tenant, by_h
     assert not Outbox.objects.exists()
 
 
+@pytest.mark.postgres  # on SQLite nobody else writes while a round is under way
 def test_a_round_that_another_one_came_into_writes_nothing(tenant, by_hand, monkeypatch):
-    if connection.vendor != "postgresql":
-        pytest.skip("on SQLite nobody else writes while a round is under way")
     broadcast.broadcast_alert(tenant.client.pk, tenant.msp.pk, {"number": 1})
     render = rendering.render
 
@@ -82,6 +82,21 @@ def test_a_round_that_another_one_came_into_writes_nothing(tenant, by_hand, monk
     placing.place(10, "default")  # finds another one in between, and begins anew
     assert Event.objects.count() == 4
     assert not Outbox.objects.exists()
+
+
+def test_a_publisher_whose_round_was_for_nothing_looks_again_by_itself(tenant, monkeypatch):
+    place, lost = placing.place, []
+
+    def place_or_lose(limit: int, using: str, *, wait: bool = True) -> Any:
+        if not lost:
+            lost.append(wait)
+            raise placing.BusyError  # the winner was a command: it has ended, and looks no more
+        return place(limit, using, wait=wait)
+
+    monkeypatch.setattr(placing, "place", place_or_lose)
+    broadcast.broadcast_alert(tenant.client.pk, tenant.msp.pk, {"number": 1})
+    assert wait_until(Event.objects.exists, 5)
+    assert lost == [False]
 
 
 def test_what_a_transaction_recorded_stays_together_however_much_it_is(tenant, by_hand):
