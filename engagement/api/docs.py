@@ -7,15 +7,32 @@ blob.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from csp.decorators import csp_update
+from django.shortcuts import redirect
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
 SCHEMA = "api-schema"
+YAML, HTML = "application/vnd.oai.openapi", "text/html"
 
 
 class SchemaView(SpectacularAPIView):
-    """The OpenAPI description: YAML, or JSON by `?format=json`."""
+    """The OpenAPI description: YAML, or JSON by `?format=json`. A browser is led to the page to try it on."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer with the description, or the way to its page."""
+        if "format" not in request.GET and request.get_preferred_type([YAML, HTML]) == HTML:
+            page = redirect("api-swagger")
+            patch_vary_headers(page, ["Accept"])
+            return page
+        return super().dispatch(request, *args, **kwargs)
 
 
 @method_decorator(csp_update({"style-src": ["'unsafe-inline'"]}), name="dispatch")

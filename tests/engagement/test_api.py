@@ -758,6 +758,22 @@ class TestDescription:
         assert answer.status_code == 200
         assert "/api/v1/alerts/" in answer.json()["paths"]
 
+    @pytest.mark.parametrize(
+        ("accept", "status"),
+        [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", 302),
+            ("application/json, */*", 200),
+            ("*/*", 200),
+            ("application/vnd.oai.openapi", 200),
+        ],
+    )
+    def test_a_browser_is_led_to_the_page_and_programs_get_the_schema(self, accept, status):
+        answer = Browser().get(f"{V1}/schema/", headers={"accept": accept})
+        assert (answer.status_code, answer.headers.get("Location")) == (
+            status,
+            f"{V1}/schema/swagger/" if status == 302 else None,
+        )
+
     @pytest.mark.parametrize("page", ["swagger", "redoc"])
     def test_the_pages_run_no_inline_script_and_load_nothing_from_elsewhere(self, page):
         answer = Browser().get(f"{V1}/schema/{page}/")
