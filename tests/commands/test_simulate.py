@@ -101,7 +101,7 @@ def test_without_names_only_the_demo_lives(run, harbor) -> None:
     own = ApplicationFactory().client
     run("simulate", rate=300.0, duration=0.3)
     assert not Interaction.objects.filter(client=own).exists()
-    run("simulate", rate=300.0, duration=0.3, client=[own.name])
+    run("simulate", rate=300.0, duration=1.5, client=[own.name])
     assert Interaction.objects.filter(client=own).exists()
 
 
