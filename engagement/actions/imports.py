@@ -22,7 +22,7 @@ from engagement.models import Client, Interaction
 from engagement.signals import interactions_imported
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """An interaction's columns, in the order of `COLUMNS`."""
 
     id: UUID
@@ -75,10 +75,10 @@ def import_interactions(client: Client, uses: Sequence[Use]) -> int:
 def _row(client: Client, use: Use, now: datetime) -> Row:
     return Row(
         uuid.uuid4(),
-        client.pk,
-        use.application.pk if use.application else None,
-        use.agent.pk if use.agent else None,
-        use.department.pk if use.department else None,
+        client.id,
+        use.application.id if use.application else None,  # not .pk, which takes ten times as long
+        use.agent.id if use.agent else None,
+        use.department.id if use.department else None,
         use.user_ref,
         use.count,
         use.flagged,

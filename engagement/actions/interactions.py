@@ -20,7 +20,7 @@ MAX_COUNT = 1_000_000
 """The most uses one interaction may stand for: a roll-up holds 2**31 - 1 of them."""
 
 
-class Use(msgspec.Struct, frozen=True):
+class Use(msgspec.Struct, frozen=True, gc=False):
     """`count` uses of one application or one agent. `occurred_at` is now where not given, and has a time zone."""
 
     application: Application | None = None

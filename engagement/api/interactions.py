@@ -64,7 +64,7 @@ class RecordSerializer(serializers.Serializer[Any]):
     flagged = serializers.BooleanField(default=False)
 
 
-class Row(msgspec.Struct, forbid_unknown_fields=True):
+class Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One interaction of a bulk request: with an application (`app_id`) or an agent (`agent_id`)."""
 
     app_id: UUID | None = None

@@ -16,12 +16,16 @@ from engagement.models.tracking import TrackedModel, TrackedQuerySet
 class Interaction(TrackedModel):
     """`count` uses of one application or agent, by one person of a department, at a time.
 
-    Rows come by the million, so none of its keys has an index of its own where an index in `Meta` begins with it.
+    Rows come by the million, so none of its keys has an index of its own where an index in `Meta` begins with it, and
+    an index of a subject leaves out the rows of other subjects. The database does not check the client: it checks the
+    application or agent, which is there only as long as its client is.
     """
 
     remembered = ("count", "flagged", "application_id", "agent_id", "client_id", "occurred_at")
 
-    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="interactions", db_index=False)
+    client = models.ForeignKey(
+        Client, on_delete=models.CASCADE, related_name="interactions", db_index=False, db_constraint=False
+    )
     application = models.ForeignKey(
         Application,
         on_delete=models.CASCADE,
@@ -50,9 +54,17 @@ class Interaction(TrackedModel):
         indexes: ClassVar = [
             models.Index(fields=("client", "-occurred_at"), name="interaction_by_client"),
             models.Index(
-                fields=("application", "occurred_at"), include=("count",), name="interaction_by_application"
+                fields=("application", "occurred_at"),
+                include=("count",),
+                condition=Q(application__isnull=False),
+                name="interaction_by_application",
             ),
-            models.Index(fields=("agent", "occurred_at"), include=("count",), name="interaction_by_agent"),
+            models.Index(
+                fields=("agent", "occurred_at"),
+                include=("count",),
+                condition=Q(agent__isnull=False),
+                name="interaction_by_agent",
+            ),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(
