@@ -6,3 +6,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "compliance_portal.settings")
 application = get_wsgi_application()
+
+from realtime.server import collecting  # noqa: E402
+
+collecting.spare_what_stays()

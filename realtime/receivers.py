@@ -77,7 +77,7 @@ def _saved(
 
 
 def _deleted(sender: type[TrackedModel], instance: TrackedModel, using: str, **_: Any) -> None:
-    record(list(_FACTS[sender](instance, "deleted")), using)
+    record(list(_FACTS[sender](instance, "deleted")), using, at_once=True)
 
 
 def _rows_changed(sender: type[TrackedModel], rows: list[TrackedModel], using: str, **_: Any) -> None:
