@@ -100,7 +100,8 @@ def _plan(connection: psycopg.Connection[Any], sql: str) -> bytes | None:
     """Return the name of the plan that psycopg keeps on `connection` for a late statement.
 
     None where it has to be executed in the usual way: psycopg makes a plan after `prepare_threshold` times, never where
-    that is None, and drops all plans now and then (after a ROLLBACK); or no transaction has begun, since nothing was executed.
+    that is None, and drops all plans now and then, as after a ROLLBACK. None too where the transaction has executed
+    nothing yet, and so has not begun.
     """
     if connection.info.transaction_status != TransactionStatus.INTRANS or sql not in _keys:
         return None
