@@ -17,7 +17,8 @@ import structlog
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from realtime import conf, metrics
-from realtime.events import rendering
+from realtime.events import redis_groups, rendering
+from realtime.events.redis_groups import RedisGroups
 from realtime.protocol import groups
 
 if TYPE_CHECKING:
@@ -87,47 +88,61 @@ def messages(events: Iterable[Placed]) -> list[tuple[str, dict[str, Any]]]:
 
 
 class Announcer:
-    """Sends group messages from a thread that is not an event loop's, over one loop of its own that it keeps."""
+    """Sends group messages from a thread that is not an event loop's."""
 
     def __init__(self) -> None:
+        self._groups: RedisGroups | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def announce(self, sends: list[tuple[str, dict[str, Any]]]) -> None:
-        """Send, within `announce_timeout`; log and count a failure."""
+        """Send, within `announce_timeout`; log and count a failure.
+
+        Control goes first, and is heard first: who lost access gets nothing of what was placed with or after it.
+        """
         global _failing_until
         if not sends:
             return
-        if not is_shared():
-            for loop in list(_loops):
-                if loop.is_running():
-                    asyncio.run_coroutine_threadsafe(_send(sends), loop)
-            metrics.published.inc(len(sends))
-            return
-        if is_failing():
+        if is_shared() and is_failing():
             metrics.announcements_failed.inc(len(sends))
             return
-        self._loop = self._loop or asyncio.new_event_loop()
         try:
-            self._loop.run_until_complete(asyncio.wait_for(_send(sends), conf.current().announce_timeout))
+            self._send(sorted(sends, key=lambda send: send[0] != groups.CONTROL))
         except Exception as error:
             _failing_until = time.monotonic() + conf.current().announce_pause
             metrics.announcements_failed.inc(len(sends))
-            log.warning("broadcast failed", groups=len(sends), error=repr(error), next="rows will repair it")
+            log.warning(
+                "broadcast failed",
+                groups=len(sends),
+                error=f"{type(error).__name__}: {error}",
+                next="rows will repair it",
+            )
         else:
             metrics.published.inc(len(sends))
 
+    def _send(self, sends: list[tuple[str, dict[str, Any]]]) -> None:
+        layer = get_channel_layer()
+        if not is_shared():
+            for loop in list(_loops):
+                if loop.is_running():
+                    asyncio.run_coroutine_threadsafe(_send_by(layer, sends), loop)
+        elif redis_groups.reaches(layer):
+            if self._groups is None or self._groups.layer is not layer:
+                self._groups = RedisGroups(layer, conf.current().announce_timeout)
+            self._groups.send(sends)
+        else:
+            self._loop = self._loop or asyncio.new_event_loop()
+            limit = conf.current().announce_timeout
+            self._loop.run_until_complete(asyncio.wait_for(_send_by(layer, sends), limit))
+
     def close(self) -> None:
-        """Close the loop."""
+        """Close what it sends by."""
+        if self._groups is not None:
+            self._groups.close()
         if self._loop is not None:
             self._loop.close()
-            self._loop = None
+        self._groups = self._loop = None
 
 
-async def _send(sends: list[tuple[str, dict[str, Any]]]) -> None:
-    """Send one after the other, as the layer does over its one connection anyway.
-
-    Control goes first, and is heard first: who lost access gets nothing of what was placed with or after it.
-    """
-    layer = get_channel_layer()
-    for group, message in sorted(sends, key=lambda send: send[0] != groups.CONTROL):
+async def _send_by(layer: Any, sends: list[tuple[str, dict[str, Any]]]) -> None:
+    for group, message in sends:
         await layer.group_send(group, message)
