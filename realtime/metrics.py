@@ -11,6 +11,7 @@ the process they tell of (its pid), counters are not: they go on growing when a 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -121,13 +122,17 @@ class Sending:
         self.frames = self._events = self._size = 0
         self._waits: list[float] = []
 
-    def count(self, events: int, size: int, heard_at: float | None) -> None:
-        """Count one frame of `events` events and `size` bytes; of the first in 16, how long the hub had it."""
-        self._events += events
-        self._size += size
-        self.frames += 1
-        if heard_at is not None and self.frames & 15 == 1:
-            self._waits.append(time.monotonic() - heard_at)
+    def count(self, frames: int, events: int, size: int, waits: Iterable[float]) -> None:
+        """Count frames of `events` events and `size` bytes each; and of some, how long the hub had them."""
+        self.frames += frames
+        self._events += frames * events
+        self._size += frames * size
+        self._waits += waits
+
+    def count_one(self, events: int, size: int, heard_at: float | None) -> None:
+        """Count one frame; of the first in 16, how long the hub had it."""
+        waits = (time.monotonic() - heard_at,) if heard_at is not None and self.frames & 15 == 0 else ()
+        self.count(1, events, size, waits)
 
     def settle(self) -> None:
         """Tell Prometheus what was counted since the last time."""

@@ -224,7 +224,6 @@ class Connection:
         Return False where anything is left for the writer to do. A frame per event is always the writer's: under load
         it finds several, which go out with one system call.
         """
-        tail, cursor = following.tail, following.cursor
         if (
             self._write_now is None
             or self._resting is None
@@ -233,18 +232,21 @@ class Connection:
             or following.held
             or self.rechecks
             or following.resync is not None
-            or not tail.first - 1 <= cursor < tail.head
             or telemetry.tracer is not None
         ):
             return False
-        settings = conf.current()
-        wire, last, count = tail.batch(cursor, self.encoding, settings.batch_bytes, settings.compress_above)
-        if not self._write_now(wire):
+        tail, place = following.tail, (following.cursor, self.encoding)
+        cut = tail.cuts.get(place)
+        if cut is None:
+            settings = conf.current()
+            cut = tail.cut(*place, settings.batch_bytes, settings.compress_above)
+        if cut is None or not self._write_now(cut.wire):
             return False
-        following.cursor = last
+        following.cursor = cut.last
         following.fell_behind_at = None
-        self._sent(count, wire, tail.heard_at(last))
-        return last == tail.head
+        self.sent += cut.count
+        cut.written()
+        return cut.last == tail.head
 
     async def _advance(self, following: Following) -> bool:
         """Send one frame (or, without batches, one run) of a stream.
@@ -312,7 +314,7 @@ class Connection:
     def _sent(self, count: int, wire: Wire, heard_at: float | None) -> None:
         self.sent += count
         # Waiting for a round is no slowness: for a connection with a rate it is not measured.
-        self._sending.count(count, len(wire), None if self.rate else heard_at)
+        self._sending.count_one(count, len(wire), None if self.rate else heard_at)
 
     async def _catch_up(self, following: Following) -> bool:
         if following.fell_behind_at is None:

@@ -49,11 +49,8 @@ class Selection:
 
     whole: Filter = EVERYTHING
     clients: dict[str, Filter] = field(default_factory=dict)
-
-    @property
-    def is_everything(self) -> bool:
-        """True where nothing is left out: the connection gets the same frames as all others like it."""
-        return not self.clients and self.whole.min_severity is None and self.whole.topics >= EVENT_TOPICS
+    is_everything: bool = True
+    """True where nothing is left out: the connection gets the same frames as others like it. Asked at each event."""
 
     @property
     def wants_presence(self) -> bool:
@@ -76,3 +73,5 @@ class Selection:
             self.whole = wish
         else:
             self.clients[client_id] = wish
+        whole = self.whole
+        self.is_everything = not self.clients and whole.min_severity is None and whole.topics >= EVENT_TOPICS

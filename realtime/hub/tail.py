@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from realtime import metrics
 from realtime.protocol import encoding as wire
 from realtime.protocol.encoding import Encoding, Wire
 
@@ -111,6 +112,31 @@ def batch_frame(events: Sequence[StreamEvent], encoding: Encoding, compress_abov
     return wire.finish(body, encoding, compress_above)
 
 
+class Cut:
+    """A frame for those who are at one place and take one encoding, for as long as they are told of news."""
+
+    __slots__ = ("count", "heard_at", "last", "sockets", "waits", "wire")
+
+    def __init__(self, wire: Wire, last: int, count: int, heard_at: float | None) -> None:
+        self.wire = wire
+        self.last = last
+        """The seq of its last event."""
+        self.count = count
+        """Its events."""
+        self.heard_at = heard_at
+        """When the hub took its last event."""
+        self.sockets = 0
+        """How many sockets it was written to."""
+        self.waits: list[float] = []
+        """Seconds from `heard_at` to a socket, for one socket in 16."""
+
+    def written(self) -> None:
+        """Count a socket that it was written to."""
+        self.sockets += 1
+        if self.sockets & 15 == 1 and self.heard_at is not None:
+            self.waits.append(time.monotonic() - self.heard_at)
+
+
 class Tail:
     """The newest events of one stream.
 
@@ -125,6 +151,8 @@ class Tail:
         self.idle_since: float | None = None
         self.alerted = False
         """True while followers are told of news with an alert in it."""
+        self.cuts: dict[tuple[int, Encoding], Cut | None] = {}
+        """While followers are told of news: what goes to those at a cursor; None where there is nothing in memory."""
         self._waking = False
         self._most_events = most_events
         self._most_bytes = most_bytes
@@ -205,6 +233,15 @@ class Tail:
             self._frames[key] = made
         return made
 
+    def cut(self, cursor: int, encoding: Encoding, most_bytes: int, compress_above: int) -> Cut | None:
+        """Return the frame for who is at `cursor`, and keep it in `cuts`; None where it is not all in memory."""
+        made = None
+        if self.first - 1 <= cursor < self.head:
+            wire, last, count = self.batch(cursor, encoding, most_bytes, compress_above)
+            made = Cut(wire, last, count, self.heard_at(last))
+        self.cuts[cursor, encoding] = made
+        return made
+
     def heard_at(self, seq: int) -> float | None:
         """Return when the event `seq`, which must be in memory, was taken."""
         return self._events[self._start + seq - self.first].heard_at
@@ -220,6 +257,10 @@ class Tail:
         for following in self.followers:
             following.connection.wake(following)
         self.alerted = False
+        for (_, encoding), cut in self.cuts.items():
+            if cut is not None:
+                metrics.sending(encoding).count(cut.sockets, cut.count, len(cut.wire), cut.waits)
+        self.cuts.clear()
 
     def _append(self, event: StreamEvent) -> None:
         event.heard_at = time.monotonic()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -116,6 +117,8 @@ class WebSocketProtocol(DaphneProtocol):
     """A socket with flow control and honest close codes."""
 
     flow: SocketFlow | None = None
+    _send: Callable[[bytes], int] | None = None
+    """Of the plain socket below the transport, where there is one."""
     frames = Frames()
     """Of all sockets of the process."""
 
@@ -125,6 +128,8 @@ class WebSocketProtocol(DaphneProtocol):
         self.flow = SocketFlow()
         self.transport.unregisterProducer()
         self.transport.registerProducer(self.flow, True)
+        if isinstance(self.transport, Connection):  # not over TLS, or what else may be between
+            self._send = self.transport.socket.send
 
     def write_now(self, payload: str | bytes) -> bool:
         """Write a frame if the socket takes it now; return whether it did.
@@ -135,17 +140,19 @@ class WebSocketProtocol(DaphneProtocol):
         if self.state != self.STATE_OPEN or self.send_queue or self.flow is None or not self.flow.is_open:
             return False
         data, transport = self.frames.of(payload), self.transport
-        if isinstance(transport, Connection) and not (
+        if self._send is not None and not (
             transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting
         ):
             try:
-                data = data[transport.socket.send(data) :]
+                sent = self._send(data)
             except BlockingIOError:
-                pass
+                sent = 0
             except OSError:
                 return False  # the socket is gone; its reader finds out
-        if data:
-            transport.write(data)
+            if sent == len(data):
+                return True
+            data = data[sent:]
+        transport.write(data)
         return True
 
     def onClose(self, was_clean: bool, code: int, reason: str) -> None:  # noqa: N802
