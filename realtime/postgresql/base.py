@@ -103,7 +103,8 @@ def _plan(connection: psycopg.Connection[Any], sql: str) -> bytes | None:
     that is None, and drops all plans now and then, as after a ROLLBACK. None too where the transaction has executed
     nothing yet, and so has not begun.
     """
-    if connection.info.transaction_status != TransactionStatus.INTRANS or sql not in _keys:
+    begun = connection.info.transaction_status == TransactionStatus.INTRANS
+    if not begun or connection.prepare_threshold is None or sql not in _keys:
         return None
     return connection._prepared._names.get(_keys[sql])
 
