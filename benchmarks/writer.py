@@ -1,5 +1,7 @@
 """Saves alerts as fast as it can, and says how long each took: `python -m benchmarks.writer` in a process of its own.
 
+Each line on standard input is how many to save; the answer is a line of JSON.
+
 `tracked` saves `Alert`; `untracked` saves its twin, a model of the same columns, indexes and constraints that
 nothing listens to, in a transaction of its own.
 """
@@ -19,10 +21,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "compliance_portal.settings")
 django.setup()
 
-from django.db import connection, connections, models, transaction  # noqa: E402
+from django.db import connection, models, transaction  # noqa: E402
 
 from engagement.models import Alert, Client  # noqa: E402
 from realtime.events import publisher  # noqa: E402
+from realtime.server import collecting  # noqa: E402
 
 
 def twin() -> type[models.Model]:
@@ -66,34 +69,32 @@ def save(model: type[models.Model], client: Client, count: int) -> list[float]:
     return took
 
 
-def main(kind: str, client_id: str, threads: int, count: int) -> None:
-    """Save from `threads` threads, after a line on standard input; print the times."""
+def main(kind: str, client_id: str, threads: int) -> None:
+    """Save from `threads` threads, as often as a line on standard input says; print the times."""
     model: type[models.Model] = Alert if kind == "tracked" else twin()
     if kind == "untracked" and model._meta.db_table not in connection.introspection.table_names():
         with connection.schema_editor() as editor:
             editor.create_model(model)
     client = Client.objects.get(pk=client_id)
-    ready = threading.Barrier(threads + 1)
-
-    def work() -> list[float]:
-        save(model, client, 20)  # connections, caches, the publisher
-        ready.wait()
-        ready.wait()
-        took = save(model, client, count)
-        connections.close_all()
-        return took
-
+    collecting.spare_what_stays()
     with ThreadPoolExecutor(threads) as pool:
-        running = [pool.submit(work) for _ in range(threads)]
-        ready.wait()
+        together = threading.Barrier(threads)
+
+        def work(count: int) -> list[float]:
+            together.wait()
+            return save(model, client, count)
+
+        def turn(count: int) -> list[float]:
+            running = [pool.submit(work, count) for _ in range(threads)]
+            return [seconds for future in running for seconds in future.result()]
+
+        turn(20)  # connections, caches, plans, the publisher
         publisher.flush()
         print("ready", flush=True)
-        sys.stdin.readline()
-        ready.wait()
-        took = [seconds for future in running for seconds in future.result()]
-    flushed = publisher.flush(60)
-    print(json.dumps({"took": took, "flushed": flushed}), flush=True)
+        for line in sys.stdin:
+            took = turn(int(line))
+            print(json.dumps({"took": took, "flushed": publisher.flush(60)}), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

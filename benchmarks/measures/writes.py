@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import select
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from benchmarks import cores, kit
 from benchmarks.results import Outcome, Table, Target, show
@@ -29,16 +30,21 @@ ANSWER_SECONDS = 120
 
 
 def run(stage: Stage, say: Say) -> Outcome:
-    """Measure in turns, tracked and untracked; everything on all cores, as on a machine that does it all."""
+    """Measure in short turns, tracked and untracked; everything on all cores, as on a machine that does it all.
+
+    The ratio is the median of those of neighbouring turns: the machine's own speed changes from one second to the next.
+    """
     tenant = Tenant()
     table = Table("save() of a tracked model against an untracked twin, up to its return (fsync on)", COLUMNS)
     with stage.everything_everywhere(), cores.on(cores.ALL):
         for title, processes, threads in SETUPS:
-            count = stage.pick(400, 150) // (1 if processes * threads == 1 else 2)
-            rounds = [
-                [_round(kind, tenant, processes, threads, count) for kind in ("untracked", "tracked")]
-                for _ in range(stage.pick(3, 2))
-            ]
+            count = stage.pick(400, 100) // (1 if processes * threads == 1 else 2)
+            with (
+                Writers("untracked", tenant, processes, threads) as untracked_writers,
+                Writers("tracked", tenant, processes, threads) as tracked_writers,
+            ):
+                both = (untracked_writers, tracked_writers)
+                rounds = [[writers.save(count) for writers in both] for _ in range(stage.pick(7, 3))]
             ratios = [
                 statistics.median(tracked) / statistics.median(untracked) for untracked, tracked in rounds
             ]
@@ -72,47 +78,62 @@ def run(stage: Stage, say: Say) -> Outcome:
     return Outcome([table], targets, {"rows": table.rows})
 
 
-def _round(kind: str, tenant: Tenant, processes: int, threads: int, count: int) -> list[float]:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.writer",
-        kind,
-        str(tenant.clients[0].pk),
-        str(threads),
-        str(count),
-    ]
-    writers = []
-    try:
-        for _ in range(processes):
-            writer = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=kit.ROOT
-            )
-            writers.append(writer)
-            if len(writers) == 1:
-                _expect_ready(writer)  # the first makes the twin's table
-        for writer in writers[1:]:
-            _expect_ready(writer)
-        for writer in writers:
-            _write(writer, "go\n")
+class Writers:
+    """Processes that save on demand; between their turns they rest, with their connections and caches warm."""
+
+    def __init__(self, kind: str, tenant: Tenant, processes: int, threads: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.writer", kind, str(tenant.clients[0].pk), str(threads)]
+        self._processes: list[subprocess.Popen[str]] = []
+        try:
+            for _ in range(processes):
+                writer = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=kit.ROOT
+                )
+                self._processes.append(writer)
+                if len(self._processes) == 1:
+                    _expect_ready(writer)  # the first makes the twin's table
+            for writer in self._processes[1:]:
+                _expect_ready(writer)
+        except BaseException:
+            self.end()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def save(self, count: int) -> list[float]:
+        """Save `count` rows by each thread of each process at the same time; return the seconds that each took."""
+        for writer in self._processes:
+            _write(writer, f"{count}\n")
         took: list[float] = []
-        for writer in writers:
-            output, _ = writer.communicate(timeout=ANSWER_SECONDS)
-            answer = json.loads(output.splitlines()[-1])
+        for writer in self._processes:
+            answer = json.loads(_line(writer))
             if not answer["flushed"]:
                 raise RuntimeError("A writer's publisher did not get through its events in time.")
             took += answer["took"]
-    finally:
-        for writer in writers:
+        return took
+
+    def end(self) -> None:
+        """End the processes."""
+        for writer in self._processes:
             writer.kill()
             writer.wait()
-    return took
 
 
 def _expect_ready(writer: subprocess.Popen[str]) -> None:
-    line = writer.stdout.readline() if writer.stdout else ""
+    line = _line(writer)
     if line != "ready\n":
         raise RuntimeError(f"A writer said {line!r} and ended with status {writer.wait()}.")
+
+
+def _line(writer: subprocess.Popen[str]) -> str:
+    output = writer.stdout
+    if output is None or not select.select([output], [], [], ANSWER_SECONDS)[0]:
+        raise RuntimeError("A writer did not answer.")
+    return output.readline()
 
 
 def _write(writer: subprocess.Popen[str], text: str) -> None:

@@ -57,7 +57,8 @@ def undone(tenant: Any) -> None:
             AlertFactory(client=tenant.client, details="undone")
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, save)
+    with pytest.raises(ZeroDivisionError):
+        save()
 
 
 def test_what_is_committed_is_recorded_in_order(tenant, settled):
@@ -167,7 +168,8 @@ def test_a_connection_lost_before_the_commit_commits_nothing_and_the_next_one_wo
             other.start()
             other.join(10)
 
-    pytest.raises(OperationalError, save)
+    with pytest.raises(OperationalError):
+        save()
     assert not Alert.objects.exists()
     AlertFactory(client=tenant.client, details="next")
     assert told() == ["next"]
