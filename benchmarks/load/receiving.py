@@ -34,25 +34,22 @@ class Tally:
         self.buffer = bytearray(READ_BYTES)
         self.view = memoryview(self.buffer)
         self.payloads: dict[bytes, tuple[int, list[int]]] = {}
-        self._read: dict[bytes, tuple[list[int], bytes]] = {}
+        self.known: dict[bytes, tuple[list[int], bytes]] = {}
+        """What was read lately: found once for all sockets that receive the same, as the cores are the servers' too."""
 
     def read(self, data: bytes) -> tuple[list[int], bytes]:
-        """Return the stamps in what a socket received, and its end, which may be half of one.
-
-        Found once for all sockets that receive the same: the cores are the servers' too.
-        """
-        known = self._read.get(data)
-        if known is None:
-            stamps, end = _stamps(data)
-            if len(self._read) >= PAYLOADS_KEPT:
-                self._read.clear()
-            known = self._read[data] = stamps, data[max(end, len(data) - STAMP + 1) :]
+        """Return the stamps in what a socket received, and its end, which may be half of one; and keep it."""
+        stamps, end = _stamps(data)
+        if len(self.known) >= PAYLOADS_KEPT:
+            self.known.clear()
+        known = self.known[data] = stamps, data[max(end, len(data) - STAMP + 1) :]
         return known
 
     def time(self, stamps: list[int]) -> None:
         """Take the latency of each event that arrived."""
         now = time.monotonic_ns()
-        self.latencies.extend([now - stamp for stamp in stamps])
+        for stamp in stamps:
+            self.latencies.append(now - stamp)
 
 
 class Socket(asyncio.BufferedProtocol):
@@ -64,6 +61,7 @@ class Socket(asyncio.BufferedProtocol):
         self._ready_mark = ready_mark
         self._hello = hello
         self._tail = b""
+        self._is_ready = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.transport: Any = None
 
@@ -80,16 +78,16 @@ class Socket(asyncio.BufferedProtocol):
         return self._tally.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._tally.bytes += nbytes
-        buffer = self._tally.buffer
-        if not self.ready.done():
-            self._shake_hands(bytes(self._tally.view[:nbytes]))
-        elif buffer[0] == 0x89 and nbytes < 132:  # a ping on a quiet socket
-            self.transport.write(_masked(0xA, bytes(self._tally.view[2:nbytes])))
-        elif self._tally.timing:
-            self.take(bytes(self._tally.view[:nbytes]))
+        tally = self._tally
+        tally.bytes += nbytes
+        if not self._is_ready:
+            self._shake_hands(bytes(tally.view[:nbytes]))
+        elif tally.buffer[0] == 0x89 and nbytes < 132:  # a ping on a quiet socket
+            self.transport.write(_masked(0xA, bytes(tally.view[2:nbytes])))
+        elif tally.timing:
+            self.take(tally.buffer[:nbytes])
         else:
-            self._count(buffer, nbytes)
+            self._count(tally.buffer, nbytes)
 
     def reset(self) -> None:
         """Forget half an event: nothing is on the way."""
@@ -107,6 +105,7 @@ class Socket(asyncio.BufferedProtocol):
         if found >= 0:
             rest, self._tail = self._tail[found + len(self._ready_mark) :], b""
             self.ready.set_result(None)
+            self._is_ready = True
             if rest:
                 self.take(rest)
 
@@ -118,12 +117,13 @@ class Socket(asyncio.BufferedProtocol):
         self._tail = bytes(buffer[max(0, nbytes - edge) : nbytes]) if nbytes >= edge else b""
         self._tally.delivered += found
 
-    def take(self, chunk: bytes) -> None:
+    def take(self, chunk: bytes | bytearray) -> None:
         """Count what arrived and take its latency."""
-        stamps, self._tail = self._tally.read(self._tail + chunk)
-        self._tally.delivered += len(stamps)
+        tally, data = self._tally, self._tail + chunk
+        stamps, self._tail = tally.known.get(data) or tally.read(data)
+        tally.delivered += len(stamps)
         if stamps:
-            self._tally.time(stamps)
+            tally.time(stamps)
 
 
 class FrameSocket(Socket):
