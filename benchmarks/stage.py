@@ -77,6 +77,9 @@ class Stage:
             import django
 
             django.setup()
+            from realtime.server import collecting
+
+            collecting.spare_what_stays()  # this process saves as a server's does
             self._open = opening.pop_all()
         return self
 

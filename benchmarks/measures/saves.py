@@ -21,6 +21,7 @@ WANTED_MS = {"p50_ms": 8, "p99_ms": 40}
 COLUMNS = {
     "title": "server",
     "p50_ms": "p50 ms",
+    "spread": "least – most",
     "p95_ms": "p95 ms",
     "p99_ms": "p99 ms",
     "max_ms": "most ms",
@@ -46,7 +47,8 @@ def run(stage: Stage, say: Say) -> Outcome:
             cores.move(stage.load.pid, cores.LOAD)
     table.notes.append(
         "From just before save() is called to the event's receipt by each socket: the INSERTs, the commit with fsync, "
-        "placing it in two streams (a second commit), Redis, the hub, the socket."
+        "placing it in two streams (a second commit), Redis, the hub, the socket. Of several rounds, that with the "
+        "median p50."
     )
     row = table.rows[0]
     targets = [
@@ -60,18 +62,25 @@ def _server(stage: Stage, kind: Kind) -> dict[str, Any]:
     from engagement.models import Alert
 
     tenant = Tenant()
-    seconds = stage.pick(10, 4)
+    seconds, rounds = stage.pick(6, 4), []
     with stage.portal(kind, on=cores.ALL) as portal:
         stage.load.connect(portal.port, [route(tenant.token, CONNECTIONS, batch=True)], ready="connection_id")
         _save(Alert, tenant, RATE)  # the first saves open connections and start the publisher
         time.sleep(1)
         count = seconds * RATE
-        stage.load.begin("watch", expected=count * CONNECTIONS, seconds=seconds + 10)
-        time.sleep(0.2)
-        took = _save(Alert, tenant, count)
-        answer = stage.load.answer(seconds + 30)
-    took.sort()
-    return {"title": kind, "save_p50_ms": took[len(took) // 2] * 1000, **answer}
+        for _ in range(stage.pick(5, 1)):
+            stage.load.begin("watch", expected=count * CONNECTIONS, seconds=seconds + 10)
+            time.sleep(0.2)
+            took = sorted(_save(Alert, tenant, count))
+            rounds.append({"save_p50_ms": took[len(took) // 2] * 1000, **stage.load.answer(seconds + 30)})
+    rounds.sort(key=lambda answer: answer["p50_ms"])
+    medians = rounds[len(rounds) // 2]
+    return {
+        "title": kind,
+        **medians,
+        "spread": f"{show(rounds[0]['p50_ms'])} – {show(rounds[-1]['p50_ms'])}",
+        "missing": sum(answer["missing"] for answer in rounds),
+    }
 
 
 def _save(alert_model: Any, tenant: Tenant, count: int) -> list[float]:
