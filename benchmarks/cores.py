@@ -44,7 +44,9 @@ def cpu_seconds(pid: int) -> float:
 
 
 class Others:
-    """How much of the machine other people's processes took since this was made."""
+    """How much of the machine others took since this was made: other people's processes, and other machines of its host
+    (time that the hypervisor took away, "steal").
+    """
 
     def __init__(self) -> None:
         self._since = time.monotonic(), _busy_seconds(), _own_seconds()

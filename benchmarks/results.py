@@ -84,18 +84,21 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def markdown(run: Run, plot: str | None) -> str:
     """Return the run as a page: targets and ratios first."""
-    others = [outcome.others_percent for outcome in run.outcomes.values()]
+    each = ", ".join(f"{name} {outcome.others_percent:.0f}" for name, outcome in run.outcomes.items())
     seconds = sum(outcome.seconds for outcome in run.outcomes.values())
     average = sum(outcome.others_percent * outcome.seconds for outcome in run.outcomes.values()) / seconds
     machine = run.machine
     where = (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}"
     )
-    shared = f"{average:.0f} % of its processor time meanwhile (by measure {min(others):.0f} to {max(others):.0f} %)"
+    shared = (
+        "Other processes, and other machines that the hypervisor serves, took "
+        f"{average:.0f} % of its processor time meanwhile (in percent, {each})."
+    )
     lines = [
         f"# Benchmarks of {run.started[:10]}",
         "",
-        f"`{run.command}`, started {run.started}. {where}. Other people's processes took {shared}.",
+        f"`{run.command}`, started {run.started}. {where}. {shared}",
         "",
         *(_listed(where, found) for where, found in run.versions.items()),
         "",
