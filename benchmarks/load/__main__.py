@@ -30,11 +30,11 @@ SETTLE_SECONDS = 10.0
 STALL_SECONDS = 1.0
 """With nothing arriving for so long, what is outstanding counts as lost."""
 
-WATCHING = 0.01
-"""The same where nothing is published: the cores are for those who do."""
-
 IDLE = 0.0005
 """Seconds between looks at what arrived: an event set at each delivery would cost what is measured."""
+
+WATCHING = 0.01
+"""The same where nothing is published: the cores are for those who do."""
 
 
 class Client:

@@ -71,7 +71,7 @@ class Batch:
 
     def parameter(self) -> str:
         """Return the rows, as JSON."""
-        return msgspec.json.encode(self.rows).decode()
+        return rows.as_json(Outbox, COLUMNS, self.rows)
 
 
 def record(facts: Sequence[Fact], using: str | None = None, *, at_once: bool = False) -> None:

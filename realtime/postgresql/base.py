@@ -62,17 +62,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super()._savepoint(sid)  # type: ignore[misc]
 
     def _commit(self) -> None:
-        late, plan = self.late, None
-        if late is not None:
-            plan = _plan(self.connection, late.sql)
-            if plan is None:
-                self.execute_late()
+        plan = _plan(self.connection, self.late.sql) if self.late is not None else None
+        if plan is None:
+            self.execute_late()
+        late = self.late
         self._forget()
         if late is None or plan is None:
             super()._commit()  # type: ignore[misc]
-            return
-        with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
-            _commit_with(self.connection, plan, late.parameter())
+        else:
+            with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
+                _commit_with(self.connection, plan, late.parameter())
 
     def _rollback(self) -> None:
         self._forget()

@@ -1,7 +1,7 @@
 """Python's garbage collector in a process that serves.
 
-Left as it comes, it looks through all that was ever imported, and through every open connection, again and again while
-requests and frames make short-lived objects: a fifth of the processor time of a bulk request, and pauses in a fan-out.
+Left as it comes, it looks through all that was ever imported again and again, while requests and frames make
+short-lived objects: that was a fifth of the processor time of a bulk request.
 """
 
 from __future__ import annotations
