@@ -266,6 +266,8 @@ class Protocol(RuleBasedStateMachine):
             position,
             answer["to"] - position,
         )
+        # What was swept up between the greeting and the resume came live, and comes again: it was asked for.
+        client.got = {}
         client.model.whole, client.model.parts = Wish(), {}
 
     # What the one that selects does
