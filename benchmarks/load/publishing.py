@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgpack
 
+from benchmarks.load.receiving import stamp
+
 FRAME_BYTES = 770
 """Length of an event's JSON frame."""
 
@@ -22,7 +24,7 @@ MSP_STREAM = f"msp.{CLIENT}"
 
 def details(filler: str) -> str:
     """Return an event's text: when it was sent, and filler."""
-    return f"stamp:{time.monotonic_ns():019d} {filler}"
+    return f"{stamp(time.monotonic_ns())} {filler}"
 
 
 def event(seq: int, stream: str, filler: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import cores
+from benchmarks.load.receiving import stamp
 from benchmarks.results import Outcome, Table, show
 from benchmarks.stage import Stage, Tenant, route
 
@@ -34,9 +35,7 @@ def run(stage: Stage, say: Say) -> Outcome:
     client = str(tenant.clients[0].pk)
     with transaction.atomic():
         for index in range(EVENTS):
-            details = (
-                f"stamp:{index:019d} Prompt with customer records to an unsanctioned service " + "x" * 400
-            )
+            details = f"{stamp(index)} Prompt with customer records to an unsanctioned service " + "x" * 400
             broadcast_alert(
                 client, str(tenant.msp.pk), {"severity": "high", "details": details, "app": "ChatGPT"}
             )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import cores
+from benchmarks.load.receiving import stamp
 from benchmarks.results import Outcome, Table, Target, show
 from benchmarks.stage import Stage, Tenant, route
 from tests.servers.portal import Kind
@@ -90,8 +91,8 @@ def _save(alert_model: Any, tenant: Tenant, count: int) -> list[float]:
     for index in range(count):
         if (wait := started + index / RATE - time.perf_counter()) > 0:
             time.sleep(wait)
-        stamp = f"stamp:{time.monotonic_ns():019d} Prompt with customer records to an unsanctioned service"
-        alert = alert_model(client=tenant.clients[0], severity="high", family="Data loss", details=stamp)
+        details = f"{stamp(time.monotonic_ns())} Prompt with customer records to an unsanctioned service"
+        alert = alert_model(client=tenant.clients[0], severity="high", family="Data loss", details=details)
         before = time.perf_counter()
         alert.save()
         took.append(time.perf_counter() - before)
