@@ -35,7 +35,7 @@ def run(stage: Stage, say: Say) -> Outcome:
     client = str(tenant.clients[0].pk)
     with transaction.atomic():
         for index in range(EVENTS):
-            details = f"{stamp(index)} Prompt with customer records to an unsanctioned service " + "x" * 400
+            details = f"{stamp(index)} Prompt with customer records to an unsanctioned service " + "x" * 440
             broadcast_alert(
                 client, str(tenant.msp.pk), {"severity": "high", "details": details, "app": "ChatGPT"}
             )
