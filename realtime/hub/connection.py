@@ -221,21 +221,23 @@ class Connection:
     def _sent_at_once(self, following: Following) -> bool:
         """Send a stream's news from here where the writer rests and the socket takes it: no task is switched to.
 
-        Return False where anything is left for the writer to do. A frame per event is always the writer's: under load
-        it finds several, which go out with one system call.
+        Return False where anything is left for the writer to do. Several events that wait for a frame each are the
+        writer's: they go out with one system call.
         """
+        tail = following.tail
         if (
             self._write_now is None
             or self._resting is None
             or self._resting.done()
-            or not (self.batches and following.selection.is_everything)
+            or not following.selection.is_everything
+            or not (self.batches or tail.head == following.cursor + 1)
             or following.held
             or self.rechecks
             or following.resync is not None
             or telemetry.tracer is not None
         ):
             return False
-        tail, place = following.tail, (following.cursor, self.encoding)
+        place = (following.cursor, self.encoding)
         cut = tail.cuts.get(place)
         if cut is None:
             settings = conf.current()
