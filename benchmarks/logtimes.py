@@ -1,6 +1,7 @@
-"""Fills an event log and times readers of it: `python -m benchmarks.logtimes FEW MANY`, on a database of its own.
+"""Fills an event log and times readers of it: `python -m benchmarks.logtimes EVENTS`, on a database of its own.
 
-Prints the milliseconds of each reader with FEW events in the log and with MANY, as JSON.
+Each line on standard input is answered by one of JSON: the median milliseconds of each reader in a short turn. So logs
+of several sizes can be timed in turn, while the machine is as fast as it is.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from realtime.models import Event, Log, Stream  # noqa: E402
 
 CLIENTS, MSPS = 100, 10
 PAGE, BEHIND, SWEPT = 200, 90, 500
-ROUNDS = 300
+ROUNDS, WARM_UP = 40, 5
 
 ROWS = f"""
 INSERT INTO realtime_event (position, type, client_id, client_seq, msp_id, msp_seq, severity, occurred_at, data)
 SELECT i + 1, 'alert',
        ('00000000-0000-4000-8000-' || lpad(to_hex(i % {CLIENTS}), 12, '0'))::uuid, i / {CLIENTS} + 1,
        ('00000000-0000-4000-9000-' || lpad(to_hex(i % {MSPS}), 12, '0'))::uuid, i / {MSPS} + 1,
-       'high', now() - interval '1 ms' * ({{until}} - i),
+       'high', now() - interval '1 ms' * ({{events}} - i),
        '{{{{"severity":"high","details":"Prompt with customer records","app":"ChatGPT","n":' || i || '}}}}'
-FROM generate_series({{after}}, {{until}} - 1) AS i
+FROM generate_series(0, {{events}} - 1) AS i
 """
 
 
@@ -43,25 +44,28 @@ def client(number: int) -> UUID:
     return UUID(f"00000000-0000-4000-8000-{number:012x}")
 
 
-def fill(after: int, until: int) -> None:
-    """Grow the log from `after` to `until` events, indexes rebuilt once at the end."""
+def fill(events: int) -> None:
+    """Put so many events into the log, and make the indexes once at the end."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE realtime_event SET UNLOGGED")
+        cursor.execute("SET maintenance_work_mem = '512MB'")
     with connection.schema_editor() as editor:
         for constraint in Event._meta.constraints:
             editor.remove_constraint(Event, constraint)
         editor.execute("ALTER TABLE realtime_event DROP CONSTRAINT realtime_event_pkey")
-        editor.execute(ROWS.format(after=after, until=until), params=None)  # no parameters, so `%` is itself
+        editor.execute(ROWS.format(events=events), params=None)  # no parameters, so `%` is itself
         editor.execute("ALTER TABLE realtime_event ADD CONSTRAINT realtime_event_pkey PRIMARY KEY (position)")
         for constraint in Event._meta.constraints:
             editor.add_constraint(Event, constraint)
     with transaction.atomic():
         log = Log.current(lock=True)
-        log.position = until
+        log.position = events
         log.save()
         heads = [
-            Stream(name=f"client.{client(number)}", position=until // CLIENTS) for number in range(CLIENTS)
+            Stream(name=f"client.{client(number)}", position=events // CLIENTS) for number in range(CLIENTS)
         ]
         heads += [
-            Stream(name=f"msp.00000000-0000-4000-9000-{number:012x}", position=until // MSPS)
+            Stream(name=f"msp.00000000-0000-4000-9000-{number:012x}", position=events // MSPS)
             for number in range(MSPS)
         ]
         Stream.objects.bulk_create(
@@ -74,11 +78,11 @@ def fill(after: int, until: int) -> None:
 def timed(work: Callable[[int], object]) -> float:
     """Return the median milliseconds of `work`, after a warm-up."""
     took = []
-    for index in range(ROUNDS + 20):
+    for index in range(WARM_UP + ROUNDS):
         before = time.perf_counter()
         work(index)
         took.append(time.perf_counter() - before)
-    return statistics.median(took[20:]) * 1000
+    return statistics.median(took[WARM_UP:]) * 1000
 
 
 def times(events: int) -> dict[str, float]:
@@ -111,19 +115,13 @@ def times(events: int) -> dict[str, float]:
     }
 
 
-def main(few: int, many: int) -> None:
-    """Fill, time, fill on, time again."""
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE realtime_event SET UNLOGGED")
-        cursor.execute("SET maintenance_work_mem = '512MB'")
-    fill(0, few)
-    first = times(few)
-    print(f"filled {few:,}", file=sys.stderr, flush=True)
-    started = time.perf_counter()
-    fill(few, many)
-    print(f"filled {many:,} in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    print(json.dumps({"few": first, "many": times(many)}))
+def main(events: int) -> None:
+    """Fill, then time when asked."""
+    fill(events)
+    print("filled", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(times(events)), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))
