@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from pytest_django.asserts import assertContains
 
 from engagement import actions
 from engagement.models import Alert
@@ -40,6 +41,12 @@ def use(client, count=1, name="ChatGPT", **kwargs):
         [actions.Use(application=application, department=department, count=count, user_ref="ana", **kwargs)],
     )
     return application
+
+
+def test_the_account_menu_leads_to_the_app(mine, visitor):
+    link = '<a class="menu-item" href="/app/">Dashboard app</a>'
+    assertContains(visitor.get("/"), link, html=True)
+    assert visitor.get("/app/").status_code == 200
 
 
 def test_the_overview_adds_up(mine, visitor):
