@@ -180,7 +180,8 @@ class Ledger:
             )
             for report in reports
         ]
-        LiveConnection.objects.bulk_update(rows, ["sent", "lag", "reported_at", "asked"], batch_size=500)
+        still = LiveConnection.objects.filter(asked=Asked.REPORT)  # not those to be closed by now
+        still.bulk_update(rows, ["sent", "lag", "reported_at", "asked"], batch_size=500)
 
     def _store(
         self,
@@ -191,11 +192,7 @@ class Ledger:
         beat: bool,
     ) -> None:
         if beat:
-            self.process.heartbeat_at = timezone.now()
-            asked = ServerProcess.objects.filter(pk=self.process.pk, draining=True).exists()
-            self._asked_to_drain = asked and not self.process.draining
-            self.process.draining = self.process.draining or asked
-            self.process.save()
+            self._beat()
             mine = LiveConnection.objects.filter(process=self.process, closed_at=None)
             self._asked = list(mine.exclude(asked=Asked.NOTHING).values_list("pk", "asked"))
             bury_dead()
@@ -208,6 +205,18 @@ class Ledger:
         self._store_selected(selected)
         if reached:
             bookmarks.move(reached, self.epoch)
+
+    def _beat(self) -> None:
+        """Write that the process lives, then see whether it is to drain.
+
+        `draining` is only ever set: another process may set it between any two statements here.
+        """
+        self.process.heartbeat_at = timezone.now()
+        row = ServerProcess.objects.filter(pk=self.process.pk)
+        said = {"heartbeat_at": self.process.heartbeat_at, "stopped_at": self.process.stopped_at}
+        if not row.update(**said, **({"draining": True} if self.process.draining else {})):
+            self.process.save(force_insert=True)
+        self._asked_to_drain = row.filter(draining=True).exists()
 
     @staticmethod
     def _store_selected(selected: dict[tuple[UUID, UUID], bool]) -> None:

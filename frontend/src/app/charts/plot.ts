@@ -21,7 +21,7 @@ export function barOptions(
   return {
     legend: { show: false },
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-    padding: [8, 14, 0, 0],
+    padding: [8, 18, 0, 0],
     scales: {
       x: { range: (_, __, max) => [max + width / 2 - span, max + width / 2] },
       y: { range: (_, __, max) => [0, Math.max(Math.ceil(max * 1.15), 4)] },

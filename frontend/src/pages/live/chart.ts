@@ -108,7 +108,7 @@ export class LiveChart {
     return {
       ...this.#size(),
       legend: { show: false },
-      padding: [8, 14, 0, 0],
+      padding: [8, 18, 0, 0],
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
         x: { range: (_, __, max) => [max + BUCKET_S / 2 - BUCKETS * BUCKET_S, max + BUCKET_S / 2] },
