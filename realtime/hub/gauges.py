@@ -47,13 +47,14 @@ class Gauges:
         """One less."""
         self._connections[scope].dec()
 
+    def lags(self, lags: list[int]) -> None:
+        """Take how many events the connections are behind."""
+        self._behind.set(sum(lag > 0 for lag in lags))
+        self._lag.set(max(lags, default=0))
+
     def sample(self, late: float) -> None:
         """Take all that is a state; `late`: by how many seconds this tick came late."""
         self.loop_lag = max(0.0, late)
-        # Those with a rate wait on purpose.
-        lags = [c.lag() for c in self._hub.roster.connections.values() if c.rate is None]
-        self._behind.set(sum(lag > 0 for lag in lags))
-        self._lag.set(max(lags, default=0))
         self._loop_lag.set(self.loop_lag)
         self._draining.set(self._hub.draining)
         self._cpu.set(time.process_time())

@@ -32,6 +32,7 @@ from realtime.hub.listening import Listener
 from realtime.hub.presence import PresenceWatch
 from realtime.hub.roster import Roster
 from realtime.hub.streams import Streams
+from realtime.hub.turns import in_turns
 from realtime.hub.watch import Watch
 from realtime.models import Asked
 from realtime.protocol import groups, outbound
@@ -42,7 +43,7 @@ from realtime.protocol.errors import ErrorCode
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-"""How often expiring tokens and slow connections are looked for."""
+"""How often figures are taken, and each connection is looked at: whether its token expires, whether it keeps up."""
 
 RECONNECT_MS = (100, 1000)
 """Between how many milliseconds a drained client is told to wait.
@@ -95,6 +96,7 @@ class Hub:
             self.listener.run(),
             self._sweep_forever(),
             self._tick_forever(),
+            self._watch_forever(),
             self.ledger.run(),
             self.presence.run(),
         ):
@@ -280,7 +282,17 @@ class Hub:
             self.gauges.sample(time.monotonic() - due)
             for encoding in Encoding:
                 metrics.sending(encoding).settle()
-            await self.watch.tick()
+
+    async def _watch_forever(self) -> None:
+        while True:
+            lags: list[int] = []
+            for some, pause in in_turns(list(self.roster.connections.values()), TICK_SECONDS):
+                self.watch.look(some)
+                lags += [
+                    connection.lag() for connection in some if connection.rate is None
+                ]  # who has one waits
+                await asyncio.sleep(pause)
+            self.gauges.lags(lags)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()

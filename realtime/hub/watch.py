@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -129,14 +129,18 @@ class Watch:
             self._hub.streams.unfollow(connection, stream)
         connection.close(CloseCode.REVOKED, ErrorCode.ACCESS_REVOKED, message)
 
-    async def tick(self) -> None:
+    def look(self, connections: Iterable[Connection]) -> None:
         """Look for expiring tokens and for connections that cannot keep up."""
         settings = conf.current()
         now, clock = datetime.now(UTC), time.monotonic()
-        for connection in list(self._hub.roster.connections.values()):
+        expired = now - timedelta(seconds=settings.expiry_grace)
+        expiring = now + timedelta(seconds=settings.expiry_warning)
+        for connection in connections:
             if connection.is_closing:
                 continue
-            await self._expire(connection, now, settings)
+            end = connection.identity.expires_at
+            if end is not None and end <= expiring:
+                self._expire(connection, end, expired)
             for following in list(connection.following.values()):
                 if not following.is_behind:
                     following.fell_behind_at = None
@@ -150,17 +154,14 @@ class Watch:
                         CloseCode.TOO_SLOW, ErrorCode.TOO_SLOW, "Too slow to keep up: reconnect and resume."
                     )
 
-    async def _expire(self, connection: Connection, now: datetime, settings: conf.RealtimeSettings) -> None:
-        end = connection.identity.expires_at
-        if end is None:
-            return
-        if now >= end + timedelta(seconds=settings.expiry_grace):
+    def _expire(self, connection: Connection, end: datetime, expired: datetime) -> None:
+        if end <= expired:
             connection.close(
                 CloseCode.TOKEN_EXPIRED,
                 ErrorCode.TOKEN_EXPIRED,
                 "The token has expired: refresh it, then reconnect.",
             )
-        elif now >= end - timedelta(seconds=settings.expiry_warning) and not connection.expiry_announced:
+        elif not connection.expiry_announced:
             connection.expiry_announced = True
             self._hub.spawn(
                 connection.send(outbound.Authenticated(token_expires_at=end.isoformat(), expiring=True))

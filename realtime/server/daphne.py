@@ -5,6 +5,7 @@
   application may send.
 - A reader that stops reading stops its sender: without that, one stalled reader took the server from 76 to
   1,057 MB.
+- Timeouts and pings are looked after a few sockets at a time, not all at once.
 - SIGTERM drains: connections are handed over before they are closed, their rows are written, and no
   application is killed half-way.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from itertools import chain, repeat
 from typing import Any
 
 import structlog
@@ -27,6 +29,7 @@ from zope.interface import implementer
 from realtime import conf
 from realtime.hub import hub as hubs
 from realtime.hub.connection import WRITE_NOW
+from realtime.hub.turns import in_turns
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,9 @@ CLOSE_HANDSHAKE_SECONDS = 10
 HANDSHAKE_SECONDS = 30
 """How long a handshake may wait for the application. With Daphne's five seconds, half of 2,000 sockets that came back
 to one core at once were dropped, to come again."""
+
+CHECK_SECONDS = 2.0
+"""How often a socket is looked at for a timeout and for its ping, as Daphne does."""
 
 REASON_BYTES = 123
 """Longest close reason (RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code)."""
@@ -187,6 +193,17 @@ class Server(DaphneServer):
         kwargs.setdefault("websocket_handshake_timeout", HANDSHAKE_SECONDS)
         super().__init__(*args, **kwargs)
         self._interrupted = False
+        self._checks = chain.from_iterable(
+            in_turns(list(self.connections), CHECK_SECONDS) for _ in repeat(None)
+        )
+
+    def timeout_checker(self) -> None:
+        """Look at the next connections for timeouts and pings: Daphne looks at all at once."""
+        some, pause = next(self._checks)
+        reactor.callLater(pause, self.timeout_checker)  # type: ignore[arg-type]
+        for protocol in some:
+            if protocol in self.connections:  # it may have gone meanwhile
+                protocol.check_timeouts()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         """Start an application; let a socket's write at once."""
