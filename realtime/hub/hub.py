@@ -287,10 +287,11 @@ class Hub:
         while True:
             lags: list[int] = []
             for some, pause in in_turns(list(self.roster.connections.values()), TICK_SECONDS):
-                self.watch.look(some)
-                lags += [
-                    connection.lag() for connection in some if connection.rate is None
-                ]  # who has one waits
+                here = [
+                    each for each in some if each.id in self.roster.connections
+                ]  # some may have gone meanwhile
+                self.watch.look(here)
+                lags += [each.lag() for each in here if each.rate is None]  # who has a rate waits on purpose
                 await asyncio.sleep(pause)
             self.gauges.lags(lags)
 
