@@ -9,9 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import IO
 
 from benchmarks import cores, kit
+from benchmarks.child import Child
 from benchmarks.results import Outcome, Table, Target, show
 from benchmarks.stage import Stage
 from tests.servers import PostgresServer
@@ -21,6 +21,7 @@ Say = Callable[[str], None]
 FEW, MANY, MANY_QUICK = 10_000, 10_000_000, 1_000_000
 TURNS, TURNS_QUICK = 11, 3
 WANTED_RATIO = 1.5
+FILL_SECONDS = 400
 COLUMNS = {
     "title": "",
     "few": f"ms with {FEW:,} events",
@@ -38,30 +39,15 @@ class Reader:
         environment = {**os.environ, "DATABASE_URL": postgres.url}
         manage = [sys.executable, "manage.py", "migrate", "-v0"]
         subprocess.run(manage, cwd=kit.ROOT, env=environment, check=True, timeout=120)
-        self._process = running.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.logtimes", str(events)],
-                cwd=kit.ROOT,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-        running.callback(self._process.kill)
-        self._line()  # says that it is filled
+        logtimes = Child("benchmarks.logtimes", str(events), environment=environment)
+        self._process = running.enter_context(logtimes)
+        self._process.hear(FILL_SECONDS)  # says that it is filled
 
     def turn(self) -> dict[str, float]:
         """Return the median milliseconds of each reader in a short turn."""
-        print(file=_open(self._process.stdin), flush=True)
-        took: dict[str, float] = json.loads(self._line())
+        self._process.tell()
+        took: dict[str, float] = json.loads(self._process.hear())
         return took
-
-    def _line(self) -> str:
-        line = _open(self._process.stdout).readline()
-        if not line:
-            raise RuntimeError(f"benchmarks.logtimes ended with status {self._process.wait()}.")
-        return line
 
 
 def run(stage: Stage, say: Say) -> Outcome:
@@ -93,9 +79,3 @@ def run(stage: Stage, say: Say) -> Outcome:
     return Outcome(
         [table], [Target(what, f"≤ {WANTED_RATIO}", show(worst), worst <= WANTED_RATIO)], {"rows": table.rows}
     )
-
-
-def _open(pipe: IO[str] | None) -> IO[str]:
-    if pipe is None:
-        raise RuntimeError("The process has no such pipe.")
-    return pipe

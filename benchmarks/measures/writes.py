@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import select
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any, Self
 
-from benchmarks import cores, kit
+from benchmarks import cores
+from benchmarks.child import Child
 from benchmarks.results import Outcome, Table, Target, show
 from benchmarks.stage import Stage, Tenant
 
@@ -26,7 +24,6 @@ COLUMNS = {
     "tracked_ms": "tracked, median ms",
     "tracked_p99_ms": "tracked, p99 ms",
 }
-ANSWER_SECONDS = 120
 
 
 def run(stage: Stage, say: Say) -> Outcome:
@@ -82,18 +79,15 @@ class Writers:
     """Processes that save on demand; between their turns they rest, with their connections and caches warm."""
 
     def __init__(self, kind: str, tenant: Tenant, processes: int, threads: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.writer", kind, str(tenant.clients[0].pk), str(threads)]
-        self._processes: list[subprocess.Popen[str]] = []
+        self._processes: list[Child] = []
         try:
             for _ in range(processes):
-                writer = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=kit.ROOT
-                )
+                writer = Child("benchmarks.writer", kind, str(tenant.clients[0].pk), str(threads))
                 self._processes.append(writer)
                 if len(self._processes) == 1:
-                    _expect_ready(writer)  # the first makes the twin's table
+                    writer.hear()  # says that it is ready: the first makes the twin's table
             for writer in self._processes[1:]:
-                _expect_ready(writer)
+                writer.hear()
         except BaseException:
             self.end()
             raise
@@ -107,10 +101,10 @@ class Writers:
     def save(self, count: int) -> list[float]:
         """Save `count` rows by each thread of each process at the same time; return the seconds that each took."""
         for writer in self._processes:
-            _write(writer, f"{count}\n")
+            writer.tell(str(count))
         took: list[float] = []
         for writer in self._processes:
-            answer = json.loads(_line(writer))
+            answer = json.loads(writer.hear())
             if not answer["flushed"]:
                 raise RuntimeError("A writer's publisher did not get through its events in time.")
             took += answer["took"]
@@ -119,25 +113,4 @@ class Writers:
     def end(self) -> None:
         """End the processes."""
         for writer in self._processes:
-            writer.kill()
-            writer.wait()
-
-
-def _expect_ready(writer: subprocess.Popen[str]) -> None:
-    line = _line(writer)
-    if line != "ready\n":
-        raise RuntimeError(f"A writer said {line!r} and ended with status {writer.wait()}.")
-
-
-def _line(writer: subprocess.Popen[str]) -> str:
-    output = writer.stdout
-    if output is None or not select.select([output], [], [], ANSWER_SECONDS)[0]:
-        raise RuntimeError("A writer did not answer.")
-    return output.readline()
-
-
-def _write(writer: subprocess.Popen[str], text: str) -> None:
-    if writer.stdin is None:
-        raise RuntimeError("A writer has no input.")
-    writer.stdin.write(text)
-    writer.stdin.flush()
+            writer.end()

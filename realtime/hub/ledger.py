@@ -213,8 +213,13 @@ class Ledger:
         """
         self.process.heartbeat_at = timezone.now()
         row = ServerProcess.objects.filter(pk=self.process.pk)
-        said = {"heartbeat_at": self.process.heartbeat_at, "stopped_at": self.process.stopped_at}
-        if not row.update(**said, **({"draining": True} if self.process.draining else {})):
+        said: dict[str, object] = {
+            "heartbeat_at": self.process.heartbeat_at,
+            "stopped_at": self.process.stopped_at,
+        }
+        if self.process.draining:
+            said["draining"] = True
+        if not row.update(**said):
             self.process.save(force_insert=True)
         self._asked_to_drain = row.filter(draining=True).exists()
 
