@@ -11,10 +11,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
+from engagement.models import Client
 from realtime.events import rendering, rows
 from realtime.events.rendering import Recorded
 from realtime.events.totals import DAY_TOTAL, Counting
@@ -22,7 +23,7 @@ from realtime.models import DayTotal, Event, Log, Outbox, Stream
 from realtime.protocol import groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 LOG = ("position", "access_position")
 OUTBOX = Recorded._fields
 STREAM = ("name", "position")
+OWNER = ("id", "msp")
 EVENT = (
     "position",
     "type",
@@ -77,7 +79,7 @@ class Round:
     before: int
     """The log's position, as the round found it."""
     access_position: int
-    heads: dict[str, int]
+    heads: dict[str, int] = field(default_factory=dict)
     """Of the streams that may be moved, as the round found them."""
     events: list[Placed] = field(default_factory=list)
     moved: dict[str, int] = field(default_factory=dict)
@@ -89,8 +91,8 @@ class Round:
         """The log's position, as it will be."""
         return self.before + len(self.events)
 
-    def add(self, draft: rendering.Rendered) -> None:
-        """Give an event its places."""
+    def add(self, draft: rendering.Rendered, msp_id: UUID | None) -> None:
+        """Give an event its places; `msp_id` is the MSP that may see it now."""
         position = self.position + 1
         if draft.type == rendering.ACCESS:
             self.access_position = position
@@ -100,8 +102,8 @@ class Round:
                 type=draft.type,
                 client_id=draft.client_id,
                 client_seq=self._next(groups.client(draft.client_id)) if draft.client_id else None,
-                msp_id=draft.msp_id,
-                msp_seq=self._next(groups.msp(draft.msp_id)) if draft.msp_id else None,
+                msp_id=msp_id,
+                msp_seq=self._next(groups.msp(msp_id)) if msp_id else None,
                 severity=draft.severity,
                 occurred_at=draft.occurred_at,
                 data=draft.data,
@@ -135,8 +137,11 @@ def _place(limit: int, using: str) -> tuple[list[Placed], bool]:
         round_, more = _begun(limit, using)
         if round_.recorded:
             counting = Counting(using)
-            for draft in rendering.render(rendering.fold(round_.recorded), counting):
-                round_.add(draft)
+            drafts = rendering.render(rendering.fold(round_.recorded), counting)
+            # Read after the events' values: values of after a client's move never go to the MSP of before it.
+            msps, round_.heads = _audiences(drafts, using)
+            for draft in drafts:
+                round_.add(draft, msps.get(draft.client_id, draft.msp_id))
             round_.totals = counting.moved()
             (_write_together if together else _write_in_turn)(round_, using)
     return round_.events, more
@@ -152,48 +157,83 @@ def _begun(limit: int, using: str) -> tuple[Round, bool]:
     """Return a round with what it finds, and whether there is more."""
     found = rows.fetch(_log_and_outbox_sql(using), [Log.SINGLE, limit], using)
     if not found:
-        return Round([], 0, 0, {}), False
+        return Round([], 0, 0), False
     recorded = [
         Recorded(*row)
         for row in rows.from_database(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
     ]
-    position, access_position, _, _ = found[0][len(OUTBOX) :]
+    position, access_position = found[0][len(OUTBOX) :]
     if (
         position is None
     ):  # the first event there ever is: what was found must be of one moment with the log's row
         Log.current()
         return _begun(limit, using)
-    heads: dict[str, int] = {}
-    for row, (*_, client_head, msp_head) in zip(recorded, found, strict=True):
-        client, msp = _streams(row)
-        heads |= {client: client_head or 0, msp: msp_head or 0}
     if len(recorded) < limit:
-        return Round(recorded, position, access_position, heads), False
+        return Round(recorded, position, access_position), False
     cut = Outbox.objects.using(using).filter(pk__gt=recorded[-1].id, tx__in={row.tx for row in recorded})
     rest = [Recorded(*row) for row in cut.order_by("pk").values_list(*OUTBOX)]
-    unread = {name for row in rest for name in _streams(row)} - heads.keys()
-    known = Stream.objects.using(using).filter(name__in=unread).values_list(*STREAM)
-    heads |= dict.fromkeys(unread, 0) | dict(known)
-    return Round([*recorded, *rest], position, access_position, heads), True
-
-
-def _streams(row: Recorded) -> tuple[str, str]:
-    """Return the streams of the client and the MSP that an outbox row names, if it does."""
-    return groups.client(row.client_id or ""), groups.msp(row.msp_id or "")
+    return Round([*recorded, *rest], position, access_position), True
 
 
 @cache
 def _log_and_outbox_sql(using: str) -> str:
-    outbox, log, stream = (model._meta.db_table for model in (Outbox, Log, Stream))
-    names = {
-        kind: f"'{kind}.' || {rows.uuid_text(f'{outbox}.{kind}_id', using)}" for kind in ("client", "msp")
-    }
+    outbox, log = Outbox._meta.db_table, Log._meta.db_table
     return (
-        f"SELECT {rows.columns(Outbox, OUTBOX, using)}, {rows.columns(Log, LOG, using)}, "  # noqa: S608 - our own names
-        f"client.position, msp.position FROM {outbox} LEFT JOIN {log} ON {log}.id = %s "
-        f"LEFT JOIN {stream} client ON client.name = {names['client']} "
-        f"LEFT JOIN {stream} msp ON msp.name = {names['msp']} "
-        f"ORDER BY {outbox}.id LIMIT %s"
+        f"SELECT {rows.columns(Outbox, OUTBOX, using)}, {rows.columns(Log, LOG, using)} "  # noqa: S608 - our own names
+        f"FROM {outbox} LEFT JOIN {log} ON {log}.id = %s ORDER BY {outbox}.id LIMIT %s"
+    )
+
+
+def _audiences(
+    drafts: Sequence[rendering.Rendered], using: str
+) -> tuple[dict[UUID | None, UUID], dict[str, int]]:
+    """Return the MSP that each client of the events belongs to now, and the heads of all streams they go into.
+
+    The MSP recorded with an event counts only where the client is gone: an event that was recorded before its client
+    moved, and is sequenced after it, is no longer the former MSP's to see.
+    """
+    msps: dict[UUID | None, UUID] = {}
+    heads: dict[str, int] = {}
+    clients = sorted({draft.client_id for draft in drafts if draft.client_id})
+    for start in range(0, len(clients), MOST_IDS):
+        some = clients[start : start + MOST_IDS]
+        found = rows.fetch(*_audience_query(some, using), using)
+        owners = rows.from_database(Client, OWNER, [row[: len(OWNER)] for row in found], using)
+        for (client_id, msp_id), (*_, client_head, msp_head) in zip(owners, found, strict=True):
+            msps[client_id] = msp_id
+            heads |= {groups.client(client_id): client_head or 0, groups.msp(msp_id): msp_head or 0}
+    gone = [draft for draft in drafts if draft.client_id and draft.client_id not in msps]
+    unread = {groups.client(draft.client_id) for draft in gone if draft.client_id}
+    unread |= {groups.msp(draft.msp_id) for draft in gone if draft.msp_id}
+    return msps, heads | _heads(unread - heads.keys(), using)
+
+
+def _heads(names: Collection[str], using: str) -> dict[str, int]:
+    if not names:
+        return {}
+    known = Stream.objects.using(using).filter(name__in=names).values_list(*STREAM)
+    return dict.fromkeys(names, 0) | dict(known)
+
+
+def _audience_query(clients: Sequence[UUID], using: str) -> tuple[str, list[Any]]:
+    """Return the SQL, and its parameters, of clients' MSPs with the heads of both streams."""
+    if connections[using].vendor == "postgresql":
+        return _audience_sql("= ANY(%s)", using), [list(clients)]
+    keys = [key for (key,) in rows.to_database(Client, OWNER[:1], [(key,) for key in clients], using)]
+    return _audience_sql(f"IN ({', '.join(['%s'] * len(keys))})", using), keys
+
+
+@cache
+def _audience_sql(among: str, using: str) -> str:
+    client, stream = Client._meta.db_table, Stream._meta.db_table
+    names = {
+        "client_stream": f"'client.' || {rows.uuid_text(f'{client}.id', using)}",
+        "msp_stream": f"'msp.' || {rows.uuid_text(f'{client}.msp_id', using)}",
+    }
+    joins = " ".join(f"LEFT JOIN {stream} {alias} ON {alias}.name = {name}" for alias, name in names.items())
+    return (
+        f"SELECT {rows.columns(Client, OWNER, using)}, client_stream.position, msp_stream.position "  # noqa: S608 - our own names
+        f"FROM {client} {joins} WHERE {client}.id {among}"
     )
 
 
