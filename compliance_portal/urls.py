@@ -21,3 +21,5 @@ urlpatterns = [
     path("app/<path:path>", SpaView.as_view(), name="app-path"),
     path("", include("engagement.pages.urls")),
 ]
+
+handler500 = "engagement.middleware.failures.handler500"

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList, ChangeListSearchForm
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from engagement import access
+from engagement import access, searching
 from engagement.access import Role
+from engagement.errors import InvalidValue
 from engagement.models import MSP, Client, User
 
 if TYPE_CHECKING:  # generic to the type checker only
@@ -98,7 +101,51 @@ class SameClientForm(ModelForm):
         return values
 
 
-class ScopedAdmin(ModelAdmin):
+class BoundedSearchForm(ChangeListSearchForm):
+    """The search field of a list: says what it does not take."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a search that is too much work."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        try:
+            searching.words(values.get(SEARCH_VAR, ""))
+        except InvalidValue as error:
+            raise forms.ValidationError(str(error)) from error
+        return values
+
+
+class BoundedChangeList(ChangeList):
+    """A list whose search is bounded."""
+
+    search_form_class = BoundedSearchForm
+
+
+class BoundedSearch(ModelAdmin):
+    """Lists and autocompletion that compare a few words with each row, not thousands."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that refuses a search which is too much work, and says so."""
+        return BoundedChangeList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Refuse an address that cannot be (HTTP 400), where Django would show the whole list instead."""
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters as error:
+            raise ValueError("The address holds a filter or a page that cannot be.") from error
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find nothing where the search is too much work: the list says why, autocompletion has no place to."""
+        try:
+            searching.words(search_term)
+        except InvalidValue:
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
+
+
+class ScopedAdmin(BoundedSearch):
     """An admin of rows that belong to a tenant."""
 
     viewed_by: ClassVar[frozenset[Role]] = EVERYBODY

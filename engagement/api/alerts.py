@@ -28,6 +28,7 @@ from engagement.api.clients import Pages
 from engagement.api.filters import MomentFilter
 from engagement.models import Alert, Client, User
 from engagement.payloads import payload_of
+from engagement.searching import search_alerts
 
 NAMED = ("application", "agent", "assignee", "acknowledged_by")
 """Relations whose names an alert's payload holds."""
@@ -94,6 +95,7 @@ class AlertFilter(django_filters.FilterSet):
     search = django_filters.CharFilter(
         method="filter_search", label="Words in details, family, subtype or name."
     )
+    q = django_filters.CharFilter(method="filter_search", label="The same as search.")
     ordering = django_filters.OrderingFilter(
         fields={
             "created_at": "created_at",
@@ -119,15 +121,7 @@ class AlertFilter(django_filters.FilterSet):
 
     def filter_search(self, alerts: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """Keep those that hold every word of `value` somewhere."""
-        for word in value.split():
-            alerts = alerts.filter(
-                Q(details__icontains=word)
-                | Q(family__icontains=word)
-                | Q(subtype__icontains=word)
-                | Q(application__name__icontains=word)
-                | Q(agent__name__icontains=word)
-            )
-        return alerts
+        return search_alerts(alerts, value)
 
 
 class PositionedPages(Pages):

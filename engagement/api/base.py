@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -65,6 +66,24 @@ class PortalAPIView(APIView):
 
     renderer_classes = (JSONRenderer,)
     parser_classes = (JSONParser,)
+    query_parameters: ClassVar[tuple[str, ...]] = ()
+    """Names that the query may have, beside those of the view's filters and pages."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a query parameter that means nothing here: a filter with a typing error would show everything."""
+        super().initial(request, *args, **kwargs)
+        known = self._known_parameters()
+        unknown = [name for name in request.query_params if name not in known]
+        if unknown:
+            takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+            raise ValidationError({unknown[0][:50]: [f"No such query parameter here: {takes}."]})
+
+    def _known_parameters(self) -> set[str]:
+        filters = getattr(getattr(self, "filterset_class", None), "base_filters", {})
+        pages = getattr(self, "pagination_class", None)
+        names = ("page_query_param", "page_size_query_param", "cursor_query_param")
+        paging = {getattr(pages, name, None) for name in names} - {None}
+        return {*self.query_parameters, *filters, *paging}
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
         """Answer refusals in the API's own shape, whatever the project's setting."""

@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 
 from engagement import access
 from engagement.access import Role
-from engagement.admin.scoping import ADMINS, ModelAdmin, viewer_of
+from engagement.admin.scoping import ADMINS, BoundedSearch, viewer_of
 from engagement.models import Client, User
 
 MOST_LISTED = 10_000
@@ -83,7 +83,7 @@ class ClientFilter(admin.SimpleListFilter):
             return queryset.none()
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(BoundedSearch):
     """Rows to look at, by the roles of `viewed_by` and by superusers."""
 
     viewed_by: ClassVar[frozenset[Role]] = ADMINS

@@ -62,6 +62,8 @@ class StatsView(PortalAPIView):
 class EventsView(ClientView):
     """A client's events after a position."""
 
+    query_parameters = ("after", "limit")
+
     @extend_schema(
         operation_id="clients_events",
         summary="Events after a position",
@@ -153,6 +155,8 @@ class LiveAlertListView(AlertListView):
 
 class PresenceView(PortalAPIView):
     """Who watches which client."""
+
+    query_parameters = ("client",)
 
     @extend_schema(
         operation_id="ws_presence",

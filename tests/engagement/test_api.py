@@ -572,9 +572,7 @@ class TestAlerts:
             == []
         )
 
-    @pytest.mark.parametrize(
-        "query", ["severity=awful", "client=x", "created_after=x", "ordering=password", "search=%00"]
-    )
+    @pytest.mark.parametrize("query", ["severity=awful", "client=x", "created_after=x", "ordering=password"])
     def test_bad_filters_are_400(self, browser, query):
         answer = browser.get(f"{V1}/alerts/?{query}")
         assert answer.status_code == 400
