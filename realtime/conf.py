@@ -112,7 +112,9 @@ class RealtimeSettings:
     messages_per_second: float = _setting(
         10.0, "Inbound messages a connection may send, lasting", unit="1/s", least=0.1
     )
-    messages_burst: int = _setting(60, "The same at once", unit="messages", least=1)
+    messages_burst: int = _setting(
+        250, "The same at once: room for every subscription, one by one", unit="messages", least=1
+    )
     subscriptions: int = _setting(200, "Clients that one connection subscribes to", unit="clients", least=1)
     connections_per_user: int = _setting(
         50, "Connections of a user in one process", unit="connections", least=1

@@ -19,6 +19,7 @@ from uuid import UUID
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
+from msgspec import UNSET
 
 from realtime import conf, metrics, requests
 from realtime.auth import credentials, origins
@@ -29,15 +30,18 @@ from realtime.hub import threads
 from realtime.hub.connection import WRITE_NOW, Connection
 from realtime.hub.limits import Bucket
 from realtime.hub.pacing import PacedConnection
-from realtime.protocol import groups, outbound, rates
+from realtime.protocol import groups, inbound, outbound, rates
 from realtime.protocol.closing import CloseCode
 from realtime.protocol.encoding import Encoding, choose, encode
-from realtime.protocol.errors import ErrorCode, ProtocolError
+from realtime.protocol.errors import MALFORMED, ErrorCode, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 log = structlog.get_logger(__name__)
+
+FLOOD_FACTOR = 5
+"""How many times its message rate a connection may go on sending while it is told that it is rate-limited."""
 
 
 class Closed(Exception):
@@ -242,8 +246,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 message=f"Connected to engagement updates ({connection.scope} scope)",
                 scope=connection.scope,  # type: ignore[arg-type]
                 user_role=scope.role,
-                msp_id=str(scope.msp_id) if scope.is_msp else None,
-                client_id=connection.route_client,
+                msp_id=str(scope.msp_id) if scope.is_msp else UNSET,
+                client_id=connection.route_client or UNSET,
                 connection_id=str(connection.id),
                 positions=connection.positions(),
                 epoch=connection.hub.epoch,
@@ -271,6 +275,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             raise RuntimeError("A conversation needs an accepted connection.")
         settings = conf.current()
         rate = Bucket(settings.messages_per_second, settings.messages_burst)
+        # Being over the rate is answered, not punished; but whoever ignores the answers for long is closed.
+        flood = Bucket(FLOOD_FACTOR * settings.messages_per_second, FLOOD_FACTOR * settings.messages_burst)
         patience = Bucket(settings.errors_per_minute / 60, settings.errors_per_minute)
         while True:
             try:
@@ -288,12 +294,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
             try:
                 if not rate.take():
                     metrics.limited.labels("messages").inc()
-                    raise ProtocolError(ErrorCode.RATE_LIMITED, "Too many messages: send fewer a second.")
+                    raise _over_rate(rate, message)
                 await requests.answer(connection, message.get("text"), message.get("bytes"))
             except ProtocolError as error:
                 log.info("message error", code=error.code, reason=error.message)
-                await connection.error(error.code, error.message, error.ref)
-                if not patience.take():
+                await connection.error(error)
+                if not _tolerated(error, patience, flood):
                     metrics.limited.labels("errors").inc()
                     log.warning("closed for abuse", last=error.code)
                     connection.close(
@@ -347,6 +353,26 @@ class UnknownRouteConsumer(StreamConsumer):
             ErrorCode.UNKNOWN_ROUTE,
             "No such socket: connect to /api/v1/ws/engagement or /api/v1/ws/client/<client_id>/engagement.",
         )
+
+
+def _over_rate(rate: Bucket, message: Mapping[str, Any]) -> ProtocolError:
+    """Say when to try again, with the frame's own `ref`: a client that paces itself sends that frame again."""
+    return ProtocolError(
+        ErrorCode.RATE_LIMITED,
+        "Too many messages: send fewer a second.",
+        inbound.reference(message.get("text"), message.get("bytes")),
+        retry_after=rate.wait(),
+    )
+
+
+def _tolerated(error: ProtocolError, patience: Bucket, flood: Bucket) -> bool:
+    """Return whether a connection may go on after an error.
+
+    Only malformed frames are abuse, and messages far over the rate. An id that is stale, or a limit reached, is not.
+    """
+    if error.code in MALFORMED:
+        return patience.take()
+    return error.code != ErrorCode.RATE_LIMITED or flood.take()
 
 
 def _unknown_client() -> Closed:

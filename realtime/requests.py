@@ -14,17 +14,14 @@ from django.db import Error
 
 from engagement import actions, figures
 from engagement.models import Alert
-from realtime import bookmarks, conf, metrics, presence
+from realtime import bookmarks, metrics, subscriptions
 from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.events import reading
 from realtime.events.reading import Replay
 from realtime.hub import threads
 from realtime.hub.connection import Connection
-from realtime.hub.filters import EVERYTHING, NOTHING, Filter
-from realtime.hub.presence import frame_of
-from realtime.presence import Place
-from realtime.protocol import groups, inbound, outbound
+from realtime.protocol import inbound, outbound
 from realtime.protocol.encoding import Encoding
 from realtime.protocol.errors import ErrorCode, ProtocolError
 
@@ -59,70 +56,6 @@ async def _ping(connection: Connection, message: inbound.Ping) -> None:
             positions=connection.positions(),
         )
     )
-
-
-async def _subscribe(connection: Connection, message: inbound.Subscribe) -> None:
-    client_id = str(message.client_id) if message.client_id else None
-    if client_id is not None:
-        await _check_visible(connection, client_id)
-    whole = _whole_stream(connection)
-    if client_id is not None and whole is None:
-        await _room_for(connection, client_id)
-        following = await connection.hub.streams.follow(connection, groups.client(client_id))
-        part = None
-    else:
-        following = connection.following[whole] if whole else _nothing_followed()
-        # On an MSP's stream a client is a part of it; on a client's own stream it is all of it.
-        part = client_id if whole and whole.startswith("msp.") else None
-        if part is not None and part not in following.selection.clients:
-            _room_among(len(following.selection.clients))
-    wish = Filter(frozenset(message.topics) if message.topics else EVERYTHING.topics, message.min_severity)
-    following.selection.set(part, wish)
-    if connection.selective and client_id is not None:
-        connection.hub.ledger.selected(connection, client_id, chosen=True)
-    await connection.send(
-        outbound.Subscribed(
-            ref=message.ref,
-            client_id=client_id,
-            topics=wish.listed(),
-            min_severity=wish.min_severity,
-            stream=following.tail.stream,
-            seq=following.cursor,
-        )
-    )
-    connection.wake()
-    if "presence" in wish.topics:
-        await _tell_presence(connection, client_id)
-
-
-async def _tell_presence(connection: Connection, client_id: str | None) -> None:
-    """Answer who is there now; what changes comes by itself."""
-    of = client_id or connection.route_client
-    msp_id = connection.identity.scope.msp_id
-    found = await threads.run("reading", presence.places, {msp_id})
-    told = connection.hub.presence.begin(msp_id, found)
-    here = told.get(Place(msp_id, UUID(of)), {}) if of else {}
-    everywhere = told.get(Place(msp_id, None), {})
-    await connection.send(frame_of(connection, UUID(of) if of else None, here | everywhere))
-
-
-async def _unsubscribe(connection: Connection, message: inbound.Unsubscribe) -> None:
-    client_id = str(message.client_id) if message.client_id else None
-    if client_id is not None:
-        await _check_visible(connection, client_id)
-    whole = _whole_stream(connection)
-    stream = whole or (groups.client(client_id) if client_id else None)
-    if stream is None or stream not in connection.following:
-        raise ProtocolError(ErrorCode.NOT_SUBSCRIBED, "This connection does not follow that client.")
-    following = connection.following[stream]
-    part = client_id if stream.startswith("msp.") else None
-    left = following.selection.of(part).without(frozenset(message.topics)) if message.topics else NOTHING
-    if whole is None and not left.topics:
-        connection.hub.streams.unfollow(connection, stream)
-        connection.hub.ledger.selected(connection, str(client_id), chosen=False)
-    else:
-        following.selection.set(part, left)
-    await connection.send(outbound.Unsubscribed(ref=message.ref, client_id=client_id, topics=left.listed()))
 
 
 async def _resume(connection: Connection, message: inbound.Resume) -> None:
@@ -200,7 +133,8 @@ async def _request_update(connection: Connection, message: inbound.RequestUpdate
     client_id = str(message.client_id) if message.client_id else connection.route_client
     if client_id is None:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Say of which client: client_id.")
-    await _check_visible(connection, client_id)
+    if client_id not in await subscriptions.visible(connection, [client_id]):
+        raise subscriptions.not_found(client_id)
     positions, data = await threads.run("reading", _snapshot, client_id, list(connection.following))
     await connection.send(
         outbound.EngagementUpdate(
@@ -255,44 +189,10 @@ def _acknowledge_alert(identity: Identity, alert_id: UUID) -> tuple[str, datetim
     return alert.acknowledged_by.get_username(), alert.acknowledged_at
 
 
-async def _check_visible(connection: Connection, client_id: str) -> None:
-    visible = await threads.run(
-        "reading", identities.visible_client, connection.identity.user_id, UUID(client_id)
-    )
-    # A socket on one client's route is about that client, whatever else its user may see.
-    if visible is None or connection.route_client not in {None, client_id}:
-        raise ProtocolError(ErrorCode.NOT_FOUND, "There is no such client, or it is not yours to see.")
-
-
-def _whole_stream(connection: Connection) -> str | None:
-    """Return the stream that the route itself follows; None where clients are selected one by one."""
-    if connection.route_client is not None:
-        return groups.client(connection.route_client)
-    stream = groups.msp(connection.identity.scope.msp_id)
-    return stream if stream in connection.following else None
-
-
-def _nothing_followed() -> Any:
-    raise ProtocolError(ErrorCode.INVALID_MESSAGE, "With scope=selected, say which client: client_id.")
-
-
-async def _room_for(connection: Connection, client_id: str) -> None:
-    if groups.client(client_id) not in connection.following:
-        _room_among(len(connection.following))
-
-
-def _room_among(count: int) -> None:
-    most = conf.current().subscriptions
-    if count >= most:
-        raise ProtocolError(
-            ErrorCode.TOO_MANY_SUBSCRIPTIONS, f"This connection has {most} subscriptions already."
-        )
-
-
 _ANSWERS: dict[type, Callable[[Connection, Any], Awaitable[None]]] = {
     inbound.Ping: _ping,
-    inbound.Subscribe: _subscribe,
-    inbound.Unsubscribe: _unsubscribe,
+    inbound.Subscribe: subscriptions.subscribe,
+    inbound.Unsubscribe: subscriptions.unsubscribe,
     inbound.Resume: _resume,
     inbound.Authenticate: _authenticate,
     inbound.RequestUpdate: _request_update,

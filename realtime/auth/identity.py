@@ -32,6 +32,8 @@ from realtime.auth import tickets
 from realtime.protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from realtime.auth.credentials import Credential
 
 
@@ -185,6 +187,14 @@ def visible_client(user_id: UUID, client_id: UUID) -> Client | None:
     if user is None:
         return None
     return Client.objects.visible_to(user).filter(pk=client_id).first()
+
+
+def visible_clients(user_id: UUID, client_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of `client_ids` that that user may see now, in one query."""
+    user = _user(user_id)
+    if user is None:
+        return set()
+    return set(Client.objects.visible_to(user).filter(pk__in=client_ids).values_list("pk", flat=True))
 
 
 def user_of(identity: Identity) -> Any:

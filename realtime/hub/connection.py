@@ -9,6 +9,7 @@ socket's buffers and no more.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,7 +26,7 @@ from realtime.hub.tail import StreamEvent, batch_frame
 from realtime.protocol import outbound
 from realtime.protocol.closing import CloseCode
 from realtime.protocol.encoding import Encoding, Wire, encode
-from realtime.protocol.errors import ErrorCode
+from realtime.protocol.errors import ErrorCode, ProtocolError
 
 if TYPE_CHECKING:
     from realtime.auth.identity import Identity
@@ -144,10 +145,18 @@ class Connection:
         """Send a frame other than an event."""
         await self._send_wire(encode(frame, self.encoding, conf.current().compress_above))
 
-    async def error(self, code: ErrorCode, message: str, ref: str | int | None = None) -> None:
-        """Send an `error` frame."""
-        metrics.errors.labels(code).inc()
-        await self.send(outbound.Error(code=code, message=message, ref=ref))
+    async def error(self, error: ProtocolError) -> None:
+        """Send the `error` frame of a request that cannot be honoured."""
+        metrics.errors.labels(error.code).inc()
+        await self.send(
+            outbound.Error(
+                ref=error.ref,
+                code=error.code,
+                message=error.message,
+                client_id=error.client_id,
+                retry_after_ms=None if error.retry_after is None else math.ceil(error.retry_after * 1000),
+            )
+        )
 
     def close(
         self, code: CloseCode, why: ErrorCode | None, message: str, *, first: outbound.Frame | None = None

@@ -29,6 +29,10 @@ class Bucket:
         self.tokens -= 1
         return True
 
+    def wait(self) -> float:
+        """Return in how many seconds a token will be there, as of the last `take`."""
+        return max(0.0, (1 - self.tokens) / self.rate)
+
 
 class Buckets:
     """A bucket for each key.

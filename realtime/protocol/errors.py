@@ -41,11 +41,37 @@ class ErrorCode(enum.StrEnum):
     INTERNAL = "internal"
 
 
-class ProtocolError(Exception):
-    """A client's frame or request that cannot be honoured. The connection lives on."""
+MALFORMED = frozenset(
+    {
+        ErrorCode.INVALID_JSON,
+        ErrorCode.BINARY_UNSUPPORTED,
+        ErrorCode.TOO_LARGE,
+        ErrorCode.TOO_DEEP,
+        ErrorCode.INVALID_MESSAGE,
+        ErrorCode.UNKNOWN_TYPE,
+    }
+)
+"""What only a faulty client sends. Too many of them close the connection; a stale id or a limit does not."""
 
-    def __init__(self, code: ErrorCode, message: str, ref: str | int | None = None) -> None:
+
+class ProtocolError(Exception):
+    """A client's frame or request that cannot be honoured. The connection lives on.
+
+    `client_id` is the client that it is about, if it is about one; `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        ref: str | int | None = None,
+        *,
+        client_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.ref = ref
+        self.client_id = client_id
+        self.retry_after = retry_after

@@ -34,6 +34,9 @@ Ref = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=
 Position = Annotated[int, Meta(ge=0, le=2**53)]
 StreamName = Annotated[str, Meta(max_length=64)]
 Positions = Annotated[dict[StreamName, Position], Meta(max_length=200)]
+MAX_CLIENTS = 200
+"""Clients that one frame names: as many as a connection subscribes to by default, in 8 KiB."""
+Clients = Annotated[list[UUID], Meta(min_length=1, max_length=MAX_CLIENTS)]
 
 
 class Inbound(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -50,17 +53,21 @@ class Ping(Inbound, frozen=True, kw_only=True, tag="ping"):
 
 
 class Subscribe(Inbound, frozen=True, kw_only=True, tag="subscribe"):
-    """Follow a client, or (without `client_id`) narrow what is followed already, to topics and severities."""
+    """Follow a client, or the list `client_ids`, or (with neither) narrow what is followed already, to topics and
+    severities. A list is answered by one `subscribed` or `error` for each client.
+    """
 
     client_id: UUID | None = None
+    client_ids: Clients | None = None
     topics: Annotated[list[Topic], Meta(min_length=1, max_length=len(TOPICS))] | None = None
     min_severity: Severity | None = None
 
 
 class Unsubscribe(Inbound, frozen=True, kw_only=True, tag="unsubscribe"):
-    """Follow a client no more, or (with `topics`) not these topics of it."""
+    """Stop following a client, or the list `client_ids`, or (with `topics`) only these topics of it."""
 
     client_id: UUID | None = None
+    client_ids: Clients | None = None
     topics: Annotated[list[Topic], Meta(min_length=1, max_length=len(TOPICS))] | None = None
 
 
@@ -132,20 +139,28 @@ def decode(text: str | None, data: bytes | None, *, binary: bool = False) -> Mes
     return message
 
 
+def reference(text: str | None, data: bytes | None) -> str | int | None:
+    """Return the `ref` of a frame that is not read, to answer with; None where it has none."""
+    raw = data if data is not None else (text or "").encode("utf-8", "surrogatepass")
+    if len(raw) > MAX_BYTES:
+        return None
+    try:
+        known = (
+            msgspec.msgpack.decode(raw, type=_Reference)
+            if data is not None
+            else msgspec.json.decode(raw, type=_Reference)
+        )
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return known.ref
+
+
 def _invalid(error: msgspec.ValidationError, raw: bytes, *, msgpack: bool) -> ProtocolError:
     detail = str(error)
     unknown = detail.startswith(("Invalid value", "Object missing required field `type`")) and (
         "$.type" in detail or "`type`" in detail
     )
-    try:
-        known = (
-            msgspec.msgpack.decode(raw, type=_Reference)
-            if msgpack
-            else msgspec.json.decode(raw, type=_Reference)
-        )
-        ref = known.ref
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        ref = None
+    ref = reference(None, raw) if msgpack else reference(raw.decode(errors="replace"), None)
     code = ErrorCode.UNKNOWN_TYPE if unknown else ErrorCode.INVALID_MESSAGE
     return ProtocolError(code, f"{detail}. docs/protocol.md lists the messages.", ref)
 

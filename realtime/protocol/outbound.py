@@ -23,14 +23,17 @@ class Outbound(Struct, tag_field="type", kw_only=True, omit_defaults=True):
 
 
 class Connection(Outbound, kw_only=True, tag="connection", omit_defaults=False):
-    """The first frame of an accepted connection."""
+    """The first frame of an accepted connection.
+
+    `msp_id` and `client_id` are left out where they do not apply.
+    """
 
     status: Literal["connected"] = "connected"
     message: str
     scope: Literal["msp", "client"]
     user_role: str
-    msp_id: str | None = None
-    client_id: str | None = None
+    msp_id: str | UnsetType | None = UNSET
+    client_id: str | UnsetType | None = UNSET
     connection_id: str
     positions: dict[str, int]
     epoch: str
@@ -184,10 +187,15 @@ class Reconnect(Outbound, kw_only=True, tag="reconnect"):
 
 
 class Error(Outbound, kw_only=True, tag="error"):
-    """What was wrong, for machines (`code`) and people (`message`)."""
+    """What was wrong, for machines (`code`) and people (`message`).
+
+    `client_id`: the client it is about. `retry_after_ms`: when the same frame can be sent again (`rate_limited`).
+    """
 
     code: ErrorCode
     message: str
+    client_id: str | None = None
+    retry_after_ms: int | None = None
 
 
 Frame = (

@@ -12,6 +12,7 @@ import websockets
 from asgiref.sync import sync_to_async
 
 from realtime.auth import tickets
+from realtime.consumers import FLOOD_FACTOR
 from realtime.protocol.inbound import MAX_BYTES, MAX_DEPTH
 from tests.factories import AlertFactory
 from tests.realtime.doors import GENERAL, cookie, knock, refresh_token, session_of, token_ending_in
@@ -217,7 +218,7 @@ async def test_who_goes_on_and_on_is_closed(tenant, tight, subtests):
     ):
         with subtests.test(name):
             async with tenant.socket(tight) as socket, tenant.socket(tight) as other:
-                for _ in range(MESSAGES_BURST + 2 * ERRORS):
+                for _ in range((1 + FLOOD_FACTOR) * MESSAGES_BURST + 10 * ERRORS):
                     await socket.send(frame)
                 answers = []
                 with pytest.raises(websockets.ConnectionClosed):  # noqa: PT012

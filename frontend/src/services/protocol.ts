@@ -64,8 +64,8 @@ export const serverShapes = {
     message: string,
     scope: oneOf("msp", "client"),
     user_role: string,
-    msp_id: nullable(string),
-    client_id: nullable(string),
+    msp_id: optional(nullable(string)),
+    client_id: optional(nullable(string)),
     connection_id: string,
     positions,
     epoch: string,
@@ -111,8 +111,17 @@ export const serverShapes = {
   acknowledged: { alert_id: string, acknowledged_by: string, acknowledged_at: string, ref },
   /** This connection will be closed on purpose: come back after `after_ms`. */
   reconnect: { after_ms: number, reason: string, ref },
-  /** What was wrong, for machines (`code`) and people (`message`). */
-  error: { code: trusting<ErrorCode>(string), message: string, ref },
+  /**
+   * What was wrong, for machines (`code`) and people (`message`); `client_id`: the client it is about;
+   * `retry_after_ms`: when the same frame can be sent again (`rate_limited`).
+   */
+  error: {
+    code: trusting<ErrorCode>(string),
+    message: string,
+    client_id: optional(nullable(string)),
+    retry_after_ms: optional(nullable(integer)),
+    ref,
+  },
 } satisfies Record<string, Shape>;
 
 const topics = optional(nullable(list(oneOf(...TOPICS))));
@@ -120,15 +129,21 @@ const topics = optional(nullable(list(oneOf(...TOPICS))));
 /** What a client sends, by type. `ref` comes back in the answer. */
 export const clientShapes = {
   ping: { timestamp: optional(nullable(either(string, number))), positions: optional(nullable(positions)), ref },
-  /** Follow a client, or (without `client_id`) narrow what the connection follows already. */
+  /** Follow a client, or the list `client_ids`, or (with neither) narrow what the connection follows already. */
   subscribe: {
     client_id: optional(nullable(string)),
+    client_ids: optional(nullable(list(string))),
     topics,
     min_severity: optional(nullable(oneOf(...SEVERITIES))),
     ref,
   },
-  /** Follow a client no more, or (with `topics`) not these topics of it. */
-  unsubscribe: { client_id: optional(nullable(string)), topics, ref },
+  /** Stop following a client, or the list `client_ids`, or (with `topics`) only these topics of it. */
+  unsubscribe: {
+    client_id: optional(nullable(string)),
+    client_ids: optional(nullable(list(string))),
+    topics,
+    ref,
+  },
   resume: { positions: either(positions, oneOf("last")), epoch: optional(nullable(string)), ref },
   authenticate: { token: string, ref },
   /** Ask for a full `engagement_update` snapshot. */
