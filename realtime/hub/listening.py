@@ -58,7 +58,7 @@ class Listener:
     async def join_missing(self) -> None:
         """Join the wanted groups that could not be joined before."""
         if self._channel is not None:
-            for group in self._wanted() - self._joined:
+            for group in sorted(self._wanted() - self._joined):  # in the same order in every run
                 await self.join(group)
 
     async def join(self, group: str) -> None:

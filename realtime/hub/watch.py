@@ -111,7 +111,7 @@ class Watch:
         if not _same_tenant(connection.identity, identity):
             self._revoke(connection, "Your role or tenant changed: sign in again.")
             return
-        for stream in set(streams) - visible:
+        for stream in (each for each in streams if each not in visible):
             if stream not in connection.following:
                 continue  # another re-check was quicker
             if connection.route_client is not None and stream == groups.client(connection.route_client):

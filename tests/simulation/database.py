@@ -1,0 +1,127 @@
+"""The database: SQLite in memory, whose statements take a random time and may fail.
+
+A worker waits before each statement, so that anything may happen between two of them; a transaction is one moment, as
+it is where transactions are serialisable. A statement may fail before it did anything, or after: then its answer was
+lost, as when a connection breaks.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.db import OperationalError, connections
+
+from tests.simulation import workers
+
+
+class InjectedError(OperationalError):
+    """The database's error, made by the simulation."""
+
+
+class InjectedFault(RuntimeError):
+    """An error that no library names, made by the simulation."""
+
+
+class Database:
+    """The one database of all runs in this process; `begin` brings it back to how it was made."""
+
+    def __init__(self, fill: Callable[[], None]) -> None:
+        _create_tables()
+        fill()
+        # By name another one would be found while the event loop runs.
+        self._connection = connection = connections["default"]
+        self._template = sqlite3.connect(":memory:")
+        connection.connection.backup(self._template)
+        connection.execute_wrappers.append(self._execute)
+        _after_commit(connection, self._committed)
+        self.changed: Callable[[], None] = lambda: None
+        """Called at the moment at which something was committed."""
+        self.weather = Weather()
+
+    def begin(self, weather: Weather) -> None:
+        """Bring the rows back to the beginning; from now on fail as `weather` says."""
+        self.weather = weather
+        self.changed = lambda: None
+        if self._connection.in_atomic_block:
+            raise RuntimeError("A transaction was left open by the run before.")
+        self._template.backup(self._connection.connection)
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Return rows as they are, at once: for the simulation itself."""
+        found: list[tuple[Any, ...]] = self._connection.connection.execute(
+            sql.replace("%s", "?"), parameters
+        ).fetchall()
+        return found
+
+    def _execute(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not workers.is_worker():
+            return execute(sql, params, many, context)
+        if not self._connection.in_atomic_block:
+            workers.sleep(self.weather.delay())
+        fault = self.weather.fault()
+        if fault is not None and (self._connection.in_atomic_block or random.random() < 0.5):
+            raise fault
+        result = execute(sql, params, many, context)
+        if not self._connection.in_atomic_block and not sql.startswith(("SELECT", "BEGIN", "PRAGMA")):
+            self.changed()
+        if fault is not None:
+            with suppress(Exception):
+                self._connection.rollback()  # a BEGIN whose answer was lost
+            raise fault
+        return result
+
+    def _committed(self) -> None:
+        self.changed()
+        if workers.is_worker() and (fault := self.weather.fault()) is not None:
+            raise fault
+
+
+class Weather:
+    """How the database does: how long a statement takes, and whether it fails."""
+
+    def __init__(self, failing: float = 0.0, slow: float = 0.0) -> None:
+        self.failing = failing
+        """How likely a statement fails."""
+        self.slow = slow
+        """How likely a statement takes long."""
+        self.is_away = False
+        self.error: type[Exception] = InjectedError
+
+    def clear_up(self) -> None:
+        """Let nothing fail from now on."""
+        self.failing, self.slow, self.is_away = 0.0, 0.0, False
+
+    def delay(self) -> float:
+        """Return how long the next statement takes, in seconds."""
+        if self.slow and random.random() < self.slow:
+            return random.uniform(0.05, 0.8)
+        return random.random() ** 3 * 0.03
+
+    def fault(self) -> Exception | None:
+        """Return what the next statement raises, if anything."""
+        if self.is_away or (self.failing and random.random() < self.failing):
+            return self.error("injected by the simulation")
+        return None
+
+
+def _create_tables() -> None:
+    settings.AXES_ENABLED = False  # it writes a line for each log-out
+    settings.MIGRATION_MODULES = {app.label: None for app in apps.get_app_configs()}
+    call_command("migrate", run_syncdb=True, verbosity=0)
+
+
+def _after_commit(connection: Any, told: Callable[[], None]) -> None:
+    commit = connection._commit
+
+    def committed() -> None:
+        commit()
+        told()
+
+    connection._commit = committed  # type: ignore[method-assign]
