@@ -167,6 +167,11 @@ LOGOUT_REDIRECT_URL = "login"
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=10)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_COOLOFF_MINUTES", default=15))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "engagement.sign_in.SignInHandler"
+AXES_CLIENT_IP_CALLABLE = "engagement.sign_in.client_network"
+AXES_LOCKOUT_CALLABLE = "engagement.sign_in.locked_out"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+LOGIN_NETWORK_FAILURE_LIMIT = env.int("LOGIN_NETWORK_FAILURE_LIMIT", default=100)
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 

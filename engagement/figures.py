@@ -391,4 +391,8 @@ def _per_active_user(days: Iterable[dict[str, Any]]) -> float | None:
 
 
 def _by_severity(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    return dict.fromkeys(Alert.Severity.values, 0) | dict(counts)
+    by_severity = dict.fromkeys(Alert.Severity.values, 0)
+    for severity, count in counts:
+        if severity in by_severity:
+            by_severity[severity] += count
+    return by_severity

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from engagement.bounds import framework_names, shortened
+
 if TYPE_CHECKING:
     from engagement.models import Alert
 
@@ -29,7 +31,7 @@ def alert_payload(
         "id": text(values["id"]),
         "client_id": text(values["client_id"]),
         "severity": values["severity"],
-        "details": values["details"],
+        "details": shortened(values["details"]),
         "app": application_name or agent_name,
         "app_id": text(values["application_id"]),
         "agent_id": text(values["agent_id"]),
@@ -38,7 +40,7 @@ def alert_payload(
         "subtype": values["subtype"],
         "users_affected": values["users_affected"],
         "count": values["count"],
-        "frameworks": values["frameworks"],
+        "frameworks": framework_names(values["frameworks"]),
         "status": values["status"],
         "assignee": assignee,
         "acknowledged_by": acknowledged_by,

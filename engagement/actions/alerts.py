@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -51,23 +52,10 @@ def raise_alert(
 ) -> Alert:
     """Record a new, unassigned alert for `client`, about an application, an agent, or neither.
 
-    Raises InvalidValue for an unknown severity, negative numbers or two subjects; WrongTenant for a subject
-    of another client.
+    Raises InvalidValue for an unknown severity, two subjects, or a value beyond `engagement.bounds`; WrongTenant
+    for a subject of another client.
     """
-    if severity not in Alert.Severity.values:
-        raise InvalidValue(f"Unknown severity {severity!r}: use one of {', '.join(Alert.Severity.values)}.")
-    if application is not None and agent is not None:
-        raise InvalidValue("An alert is about an application or about an agent, not both: name one of them.")
-    if users_affected < 0 or count < 1:
-        raise InvalidValue("An alert affects 0 or more users and happened at least once.")
-    if not all(isinstance(framework, str) for framework in frameworks) or isinstance(frameworks, str):
-        raise InvalidValue('Frameworks are a list of names, such as ["GDPR", "SOC 2"].')
-    for subject in (application, agent):
-        if subject is not None and subject.client_id != client.pk:
-            raise WrongTenant(
-                f"{subject} belongs to another client than {client}: raise it for its own client."
-            )
-    return Alert.objects.create(
+    alert = Alert(
         client=client,
         application=application,
         agent=agent,
@@ -80,6 +68,38 @@ def raise_alert(
         count=count,
         frameworks=list(frameworks),
     )
+    if severity not in Alert.Severity.values:
+        raise InvalidValue(f"Unknown severity {severity!r}: use one of {', '.join(Alert.Severity.values)}.")
+    if application is not None and agent is not None:
+        raise InvalidValue("An alert is about an application or about an agent, not both: name one of them.")
+    if isinstance(frameworks, str):
+        raise InvalidValue('Frameworks are a list of names, such as ["GDPR", "SOC 2"].')
+    _check_bounds(alert)
+    for subject in (application, agent):
+        if subject is not None and subject.client_id != client.pk:
+            raise WrongTenant(
+                f"{subject} belongs to another client than {client}: raise it for its own client."
+            )
+    alert.save(force_insert=True)
+    return alert
+
+
+BOUNDED = ("details", "family", "subtype", "users_affected", "count", "frameworks")
+
+
+def _check_bounds(alert: Alert) -> None:
+    """Raise InvalidValue where a column cannot hold its value; afterwards values have their columns' types."""
+    missing = [name for name in BOUNDED if getattr(alert, name) is None]
+    if missing:
+        raise InvalidValue(f"{missing[0]}: a value is needed.")
+    related = {field.name for field in Alert._meta.concrete_fields if field.is_relation}
+    try:
+        alert.clean_fields(exclude=related)
+    except ValidationError as error:
+        name, messages = next(iter(error.message_dict.items()))
+        raise InvalidValue(f"{name}: {messages[0]}") from error
+    if alert.count < 1:
+        raise InvalidValue("An alert affects 0 or more users and happened at least once.")
 
 
 def assign_alert(alert: Alert, assignee: User | None, by: User) -> Alert:

@@ -17,7 +17,11 @@ BATCH = 2000
 """Interactions per INSERT."""
 
 MAX_COUNT = 1_000_000
-"""The most uses one interaction may stand for: a roll-up holds 2**31 - 1 of them."""
+"""The most uses one interaction may stand for. A day's roll-up sums any number of them."""
+
+
+MAX_USER_REF = 200
+"""Characters of the name of a client's employee: what the column holds."""
 
 
 class Use(msgspec.Struct, frozen=True, gc=False):
@@ -40,8 +44,8 @@ def record_interactions(client: Client, uses: Sequence[Use]) -> list[Interaction
     number of concurrent callers: the touched roll-ups are locked in one order. Two calls in one outer
     transaction lock twice, so there a deadlock is possible: put the uses into one call.
 
-    Raises InvalidValue where a use names no subject or two, or a count outside 1 to `MAX_COUNT`, or a naive
-    time; WrongTenant where a subject or a department is of another client.
+    Raises InvalidValue where a use names no subject or two, a count outside 1 to `MAX_COUNT`, a naive time, or a
+    `user_ref` beyond `MAX_USER_REF`; WrongTenant where a subject or a department is of another client.
     """
     check(client, uses)
     now = timezone.now()
@@ -62,6 +66,12 @@ def check(client: Client, uses: Iterable[Use]) -> None:
         if use.occurred_at is not None and use.occurred_at.tzinfo is None:
             raise InvalidValue(
                 f"The time {use.occurred_at.isoformat()} names no time zone: add one, such as Z."
+            )
+        if use.occurred_at is not None and not 1 < use.occurred_at.year < 9999:
+            raise InvalidValue(f"The year {use.occurred_at.year} is none in which anything was used.")
+        if len(use.user_ref) > MAX_USER_REF or "\0" in use.user_ref:
+            raise InvalidValue(
+                f"A user reference has at most {MAX_USER_REF} characters, none of them the NUL character."
             )
         for row in (use.application, use.agent, use.department):
             if row is not None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
@@ -19,8 +18,9 @@ from engagement.actions.alerts import check_change
 from engagement.admin.catalog import TENANT_FILTERS
 from engagement.admin.export import csv_response
 from engagement.admin.scoping import EVERYBODY, SameClientForm, ScopedAdmin, viewer_of
+from engagement.bounds import check_frameworks, framework_names
 from engagement.errors import EngagementError
-from engagement.models import Alert, User
+from engagement.models import Alert, OriginalDetails, User
 
 WORKED_ON = ("status", "assignee")
 """Fields that change by `actions.change_alert`, with its rules."""
@@ -57,9 +57,8 @@ class AlertForm(SameClientForm):
 
     def clean_frameworks(self) -> list[str]:
         """Refuse what is no list of names; nothing is an empty one."""
-        frameworks = self.cleaned_data["frameworks"] or []
-        if not isinstance(frameworks, list) or not all(isinstance(name, str) for name in frameworks):
-            raise ValidationError('Frameworks are a list of names, such as ["GDPR", "SOC 2"].')
+        frameworks: list[str] = self.cleaned_data["frameworks"] or []
+        check_frameworks(frameworks)
         return frameworks
 
     def clean(self) -> dict[str, Any]:
@@ -110,7 +109,7 @@ class AlertAdmin(ScopedAdmin):
         "assignee__username",
     )
     autocomplete_fields = ("client", "application", "agent")
-    readonly_fields = ("acknowledged_by", "acknowledged_at", "created_at", "updated_at")
+    readonly_fields = ("acknowledged_by", "acknowledged_at", "created_at", "updated_at", "whole_details")
     date_hierarchy = "created_at"
     actions = ("assign_to_me", "mark_complete", "reopen", "acknowledge", "export_csv")
 
@@ -126,6 +125,12 @@ class AlertAdmin(ScopedAdmin):
         """Return the first words of the details."""
         return alert.details if len(alert.details) <= 80 else f"{alert.details[:79]}…"
 
+    @admin.display(description="original details")
+    def whole_details(self, alert: Alert) -> str:
+        """Return the details of an alert that is older than their bound; its own are cut."""
+        original = OriginalDetails.objects.filter(alert=alert).first()
+        return original.text if original else "–"
+
     @admin.display(description="about")
     def subject(self, alert: Alert) -> str:
         """Return the application or agent."""
@@ -133,7 +138,7 @@ class AlertAdmin(ScopedAdmin):
 
     def get_exclude(self, request: HttpRequest, obj: Alert | None = None) -> tuple[str, ...]:
         """Leave out of a new alert's form what is done to it later."""
-        return () if obj else (*WORKED_ON, "acknowledged_by", "acknowledged_at")
+        return () if obj else (*WORKED_ON, "acknowledged_by", "acknowledged_at", "whole_details")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Alert | None = None) -> tuple[str, ...]:
         """Show what is done to an alert only once there is one."""
@@ -219,7 +224,7 @@ def _exported(alert: Alert) -> tuple[Any, ...]:
         alert.details,
         alert.users_affected,
         alert.count,
-        ", ".join(map(str, alert.frameworks)),
+        ", ".join(framework_names(alert.frameworks)),
         alert.assignee.username if alert.assignee else "",
         alert.acknowledged_by.username if alert.acknowledged_by else "",
         alert.acknowledged_at.isoformat() if alert.acknowledged_at else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -13,8 +14,10 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
 ROWS_AT_A_TIME = 500
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes a cell for a formula by (OWASP, "CSV Injection")."""
+FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet takes a cell for a formula by (OWASP, "CSV Injection"), also in full width (＝) and after what it
+leaves out: spaces of any kind, tabs, line ends, and characters that are not seen.
+"""
 
 
 def csv_response(
@@ -31,7 +34,15 @@ def csv_response(
 
 def defused(value: Any) -> Any:
     """Return a cell that a spreadsheet shows instead of running it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    first = next((letter for letter in value if _is_seen(letter)), "")
+    steers = value[:1] in {"\t", "\r", "\n"}
+    return f"'{value}" if steers or unicodedata.normalize("NFKC", first).startswith(FORMULA) else value
+
+
+def _is_seen(letter: str) -> bool:
+    return not letter.isspace() and unicodedata.category(letter)[0] != "C"
 
 
 def _chunks(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:

@@ -20,9 +20,22 @@ from engagement.api.base import INVALID, REFUSAL, UNAUTHORIZED, PortalAPIView
 from engagement.api.errors import LockedOut
 from engagement.models import User
 
+MAX_USERNAME = 150
+"""Characters, as in the sign-in form and the column."""
+
 
 class SignInSerializer(TokenObtainPairSerializer):
-    """Checks username and password; counts failures, and says when there were too many."""
+    """Checks username and password, by the rules of the sign-in form; says when there were too many failures."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[self.username_field] = serializers.CharField(max_length=MAX_USERNAME)
+        # Spaces belong to a password, as they do in the form.
+        self.fields["password"] = serializers.CharField(trim_whitespace=False, write_only=True)
+
+    def validate_username(self, value: str) -> str:
+        """Return the name in the one spelling that names are kept in, as the form does."""
+        return User.normalize_username(value)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         """Return `{access, refresh}`.
@@ -35,7 +48,7 @@ class SignInSerializer(TokenObtainPairSerializer):
         except AuthenticationFailed:
             # django-axes leaves word on DRF's request, out of its middleware's reach, which would answer in HTML.
             if getattr(request, "axes_locked_out", False):
-                raise LockedOut("Too many failed sign-ins: wait a while, then try again.") from None
+                raise LockedOut from None
             raise AuthenticationFailed("Wrong username or password, or the account is not active.") from None
         user_logged_in.send(type(self.user), request=request, user=self.user)  # resets the count of failures
         return tokens

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from engagement.errors import EngagementError, InvalidTransition, NotAllowed
+from engagement.sign_in import LOCKED_OUT
 
 STATUS_OF: dict[type[EngagementError], int] = {
     NotAllowed: status.HTTP_403_FORBIDDEN,
@@ -30,6 +32,12 @@ class LockedOut(exceptions.APIException):
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
     default_code = "locked_out"
+    default_detail = LOCKED_OUT
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the next try may succeed: DRF tells them as Retry-After."""
+        return float(settings.AXES_COOLOFF_TIME.total_seconds())
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -1,7 +1,7 @@
 """The domain's models, one module per thought: tenancy, catalog, activity, alerts."""
 
 from engagement.models.activity import ActiveUser, Engagement, Interaction
-from engagement.models.alerts import Alert
+from engagement.models.alerts import Alert, OriginalDetails
 from engagement.models.catalog import Agent, Application, Department
 from engagement.models.tenancy import MSP, Client, User
 from engagement.models.tracking import TrackedModel
@@ -16,6 +16,7 @@ __all__ = [
     "Department",
     "Engagement",
     "Interaction",
+    "OriginalDetails",
     "TrackedModel",
     "User",
 ]

@@ -93,9 +93,9 @@ class Engagement(TrackedModel):
     agent = models.ForeignKey(
         Agent, on_delete=models.CASCADE, null=True, blank=True, related_name="engagements"
     )
-    interactions = models.PositiveIntegerField(default=0)
-    active_users = models.PositiveIntegerField(default=0)
-    flagged = models.PositiveIntegerField(default=0)
+    interactions = models.PositiveBigIntegerField(default=0)
+    active_users = models.PositiveBigIntegerField(default=0)
+    flagged = models.PositiveBigIntegerField(default=0)
     last_activity = models.DateTimeField(null=True, blank=True)
 
     objects = TrackedQuerySet.as_manager()

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 
+from engagement.bounds import one_of
 from engagement.models.base import UUIDModel, scoped_manager
 from engagement.models.tenancy import Client
 
@@ -55,6 +56,7 @@ class Application(UUIDModel):
         ordering = ("name",)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=("client", "name"), name="application_name_once_per_client"),
+            one_of("status", ("Permitted", "Unsanctioned"), "application_status_known"),
         ]
 
     def __str__(self) -> str:

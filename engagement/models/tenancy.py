@@ -13,6 +13,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from engagement import access
+from engagement.bounds import one_of
 from engagement.models.base import UUIDModel
 from engagement.signals import access_changed
 
@@ -87,6 +88,8 @@ class Client(UUIDModel):
         ordering = ("name",)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=("msp", "name"), name="client_name_once_per_msp"),
+            one_of("status", ("active", "trial", "suspended"), "client_status_known"),
+            one_of("subscription_tier", ("basic", "professional", "enterprise"), "client_tier_known"),
         ]
 
     def __str__(self) -> str:

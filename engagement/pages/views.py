@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -50,7 +51,9 @@ class SignInView(LoginView):
             # Taken back, or the middleware of django-axes answers in one bare line.
             self.request.axes_locked_out = False  # type: ignore[attr-defined]
             context = self.get_context_data(form=form, locked_out=True)
-            return self.render_to_response(context, status=TOO_MANY_REQUESTS)
+            answer = self.render_to_response(context, status=TOO_MANY_REQUESTS)
+            answer["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME.total_seconds()))
+            return answer
         return response
 
 

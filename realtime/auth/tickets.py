@@ -20,11 +20,17 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+MAX_PER_USER = 100
+"""Tickets of a user that wait to be redeemed. One more, and the oldest of them is worth nothing any more."""
+
+
 def issue(user_id: UUID) -> str:
     """Return a new ticket for a user, good for `ticket_seconds`."""
     value = secrets.token_urlsafe(32)
     now = timezone.now()
     Ticket.objects.filter(expires_at__lt=now).delete()
+    waiting = Ticket.objects.filter(user_id=user_id).order_by("-expires_at").values_list("pk", flat=True)
+    Ticket.objects.filter(pk__in=list(waiting[MAX_PER_USER - 1 :])).delete()
     Ticket.objects.create(
         mark=_mark(value), user_id=user_id, expires_at=now + timedelta(seconds=conf.current().ticket_seconds)
     )

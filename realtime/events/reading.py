@@ -105,6 +105,22 @@ def page(stream: str, after: int, limit: int) -> list[Row]:
     ]
 
 
+def within(stream: str, after: int, limit: int, max_bytes: int) -> int:
+    """Return how many of the next `limit` events hold at most `max_bytes` of data; one at least, if there is any.
+
+    Only lengths are read: what is too much for an answer must not be in memory first.
+    """
+    kind, key = groups.parse(stream)
+    events = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": after}).order_by(f"{kind}_seq")
+    total = count = 0
+    for length in events.values_list(Length("data"), flat=True)[:limit]:
+        total += length
+        if count and total > max_bytes:
+            break
+        count += 1
+    return count
+
+
 def backlog(
     stream: str, position: int, cursor_epoch: str | None, *, most_events: int, most_bytes: int
 ) -> Replay | Resync:

@@ -594,7 +594,26 @@ class TestAlerts:
         text = b"".join([part async for part in answer.streaming_content]).decode()
         assert len(text.splitlines()) == 4
 
-    @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+    @pytest.mark.parametrize(
+        "cell",
+        [
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\tx",
+            "\rx",
+            "\nx",
+            " =1",
+            "\xa0=1",
+            "＝1",
+            "　＋1",
+            "－1",
+            "＠a",
+            "\u200b=1",
+            " " * 500 + "=1",
+        ],
+    )
     def test_formulas_are_defused(self, cell):
         assert defused(cell) == f"'{cell}"
 

@@ -90,7 +90,7 @@ class TestRaising:
         ("values", "remedy"),
         [
             ({"severity": "awful"}, "low, medium, high, critical"),
-            ({"users_affected": -1}, "0 or more"),
+            ({"users_affected": -1}, "greater than or equal to 0"),
             ({"count": 0}, "at least once"),
             ({"frameworks": "GDPR"}, "list of names"),
             ({"frameworks": [1]}, "list of names"),

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from engagement import actions
+from engagement.errors import EngagementError
 from engagement.management import lookup
 from engagement.management.console import PortalCommand, patient_bar
 from engagement.models import Agent, Alert, Application, Client, Engagement
@@ -64,9 +65,12 @@ the same database delivers them to whoever may see that client.
             details = options["details"] or DEFAULT_DETAILS
 
             def emit() -> None:
-                actions.raise_alert(
-                    client, severity=severity, details=details, application=application, agent=agent
-                )
+                try:
+                    actions.raise_alert(
+                        client, severity=severity, details=details, application=application, agent=agent
+                    )
+                except EngagementError as error:
+                    raise CommandError(str(error)) from error
 
             what = f"{severity} alert{'' if count == 1 else 's'}"
         elif kind == "interaction":

@@ -11,6 +11,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from engagement import sign_in
 from engagement.management.console import PortalCommand
 from realtime import conf
 from realtime.events import retention
@@ -21,8 +22,8 @@ class Command(PortalCommand):
 
     help = (
         "Delete events older than REALTIME_RETENTION_HOURS, in batches that hold no lock for long, and closed "
-        "connections older than REALTIME_WATCH_LOG_DAYS. Run it daily. A client that was away for longer refetches "
-        "instead of resuming."
+        "connections and sign-ins older than REALTIME_WATCH_LOG_DAYS. Run it daily. A client that was away for longer "
+        "refetches instead of resuming."
     )
 
     examples = """\
@@ -58,6 +59,8 @@ class Command(PortalCommand):
                 progress.update(task, description=f"Pruning events: {gone:,} gone")
         connections = retention.prune_connections()
         retention.prune_leftovers()
+        sign_ins = sign_in.prune(timezone.now() - timedelta(days=conf.current().watch_log_days))
         self.stdout.write(
-            f"{gone} event(s) older than {hours:g} h and {connections} old connection row(s) deleted."
+            f"{gone} event(s) older than {hours:g} h, {connections} old connection row(s) "
+            f"and {sign_ins} row(s) of old sign-ins deleted."
         )
