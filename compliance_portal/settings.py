@@ -110,7 +110,6 @@ def database(url: str) -> dict[str, Any]:
         # that was put in its place, a restored backup, has to be noticed.
         config["CONN_MAX_AGE"] = 2
     elif config["ENGINE"] == "django.db.backends.postgresql":
-        config["ENGINE"] = "realtime.postgresql"
         options.setdefault(
             "pool",
             {
