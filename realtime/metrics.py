@@ -23,6 +23,9 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 recorded = Counter(
     "realtime_changes_recorded", "Changes written to the outbox, in their own transaction", ["kind"]
 )
+record_failures = Counter(
+    "realtime_record_failures", "Writes whose changes could not be recorded in full: a fault of ours"
+)
 placed = Counter("realtime_events_placed", "Events given their places by this process", ["type"])
 published = Counter("realtime_announcements", "Group messages sent to the channel layer")
 announcements_failed = Counter(

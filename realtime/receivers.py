@@ -1,17 +1,19 @@
 """From a change of a tracked model to a recorded fact. Connected once, in `RealtimeConfig.ready`.
 
-Saves and deletes come by Django's `post_save` and `post_delete`, bulk forms by the domain's `rows_changed`; access by
+Every write of a tracked model comes by the domain's `rows_changed`, with what the database holds; access by
 `access_changed` and by logging out of a session.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.contrib.auth.signals import user_logged_out, user_login_failed
-from django.db.models.signals import post_delete, post_save
+from django.db import Error
 
 from engagement.models import Alert, Engagement, Interaction, TrackedModel
 from engagement.signals import access_changed, interactions_imported, rows_changed
@@ -27,33 +29,17 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from engagement.signals import Change
+
 log = structlog.get_logger(__name__)
 
-ALERT_COLUMNS = (
-    "application_id",
-    "agent_id",
-    "asset_kind",
-    "family",
-    "subtype",
-    "severity",
-    "details",
-    "users_affected",
-    "count",
-    "frameworks",
-    "status",
-    "assignee_id",
-    "acknowledged_by_id",
-    "acknowledged_at",
-    "created_at",
-    "updated_at",
-)
+SUBJECTS = ("department", "application", "agent")
+"""Of one of these a roll-up is."""
 
 
 def connect() -> None:
     """Listen to every tracked model and to changes of access."""
-    for model in (Alert, Engagement, Interaction):
-        post_save.connect(_saved, sender=model, dispatch_uid=f"realtime.saved.{model.__name__}")
-        post_delete.connect(_deleted, sender=model, dispatch_uid=f"realtime.deleted.{model.__name__}")
+    for model in _FACTS:
         rows_changed.connect(_rows_changed, sender=model, dispatch_uid=f"realtime.rows.{model.__name__}")
     interactions_imported.connect(_imported, dispatch_uid="realtime.imported")
     access_changed.connect(_access_changed, dispatch_uid="realtime.access")
@@ -67,32 +53,38 @@ def _login_failed(sender: Any, credentials: dict[str, Any], **_: Any) -> None:
     log.info("authentication failed", door="login", username=str(credentials.get("username", ""))[:150])
 
 
-def _saved(
-    sender: type[TrackedModel], instance: TrackedModel, created: bool, raw: bool, using: str, **_: Any
-) -> None:
-    if raw:
-        return
-    instance.settle()
-    record(list(_FACTS[sender](instance, "created" if created else "updated")), using)
+def _rows_changed(sender: type[TrackedModel], changes: list[Change], using: str, **_: Any) -> None:
+    # Of alerts it can always be told which changed; of other rows only sums and figures are told.
+    least = partial(_least_of_alerts, changes) if sender is Alert else list
+    _record(partial(_FACTS[sender], changes), least, using)
 
 
-def _deleted(sender: type[TrackedModel], instance: TrackedModel, using: str, **_: Any) -> None:
-    record(list(_FACTS[sender](instance, "deleted")), using, at_once=True)
+def _record(facts: Callable[[], list[Fact]], least: Callable[[], list[Fact]], using: str) -> None:
+    """Record facts; where a fault of ours prevents that, the least that is known. Who writes gets no error of ours.
 
-
-def _rows_changed(sender: type[TrackedModel], rows: list[TrackedModel], using: str, **_: Any) -> None:
-    facts: list[Fact] = []
-    for row in rows:
-        row.settle()
-        facts.extend(_FACTS[sender](row, "updated" if row.previous else "created"))
-    record(_summed(facts), using)
+    What the database refuses it refuses to the writer too: both are in one transaction.
+    """
+    for wanted in (facts, least):
+        try:
+            record(wanted(), using)
+        except Error:
+            raise
+        except Exception:
+            metrics.record_failures.inc()
+            log.exception("a change is not recorded as it should be")
+        else:
+            return
 
 
 def _imported(
     sender: object, client_id: UUID, sums: dict[tuple[str, UUID, date], tuple[int, int]], using: str, **_: Any
 ) -> None:
+    _record(partial(_imported_facts, client_id, sums), list, using)
+
+
+def _imported_facts(client_id: UUID, sums: dict[tuple[str, UUID, date], tuple[int, int]]) -> list[Fact]:
     prefix = {"application": "app", "agent": "agent"}
-    facts = [
+    return [
         Fact(
             Kind.INTERACTION,
             client_id,
@@ -101,63 +93,78 @@ def _imported(
         )
         for (kind, key, day), (count, flagged) in sums.items()
     ]
-    record(facts, using)
 
 
-def _summed(facts: list[Fact]) -> list[Fact]:
-    """Fold the facts of one bulk write that would be folded when they are placed: fewer outbox rows."""
-    counted: dict[tuple[UUID | None, str, str], Fact] = {}
-    rest: list[Fact] = []
-    for fact in facts:
-        if fact.kind is not Kind.INTERACTION:
-            rest.append(fact)
-            continue
-        known = counted.setdefault((fact.client_id, fact.key, fact.facts["day"]), fact)
-        if known is fact:
-            continue
-        known.facts["count"] += fact.facts["count"]
-        known.facts["flagged"] += fact.facts["flagged"]
-    return [*counted.values(), *rest]
+def _alert_facts(changes: Iterable[Change]) -> list[Fact]:
+    return [_alert_fact(change, change.before or {}) for change in changes]
 
 
-def _alert_facts(alert: Alert, change: str) -> Iterable[Fact]:
-    values = {name: alert.__dict__.get(name, None) for name in ALERT_COLUMNS}
-    yield Fact(
-        Kind.ALERT,
-        alert.client_id,
-        {"id": alert.pk, "client_id": alert.client_id, "change": change, **values},
-    )
+def _least_of_alerts(changes: Iterable[Change]) -> list[Fact]:
+    return [_alert_fact(change, dict.fromkeys(Alert.told.columns)) for change in changes]
 
 
-def _interaction_facts(interaction: Interaction, change: str) -> Iterable[Fact]:
-    """Yield what was added, and what was there before and is no more: an edit is a difference, not a second count."""
-    now = {} if change == "deleted" else interaction.current()
-    before = {} if change == "created" else interaction.previous
-    for values, sign in ((before, -1), (now, 1)):
-        if not values:
-            continue
-        key = f"app:{values['application_id']}" if values["application_id"] else f"agent:{values['agent_id']}"
-        counts = {
-            "count": sign * values["count"],
-            "flagged": sign * values["count"] * values["flagged"],
-            "day": _utc_day(values["occurred_at"]),
-        }
-        yield Fact(Kind.INTERACTION, values["client_id"], counts, key=key)
+def _alert_fact(change: Change, before: dict[str, Any]) -> Fact:
+    """Return which alert changed. What it says now is read when the event is sequenced.
+
+    What the row said before is recorded where it will be told: it was deleted, or left its client.
+    """
+    facts: dict[str, Any] = {"change": change.kind}
+    if change.before is None:
+        return Fact(Kind.ALERT, None, facts, key=str(change.key))
+    client_id = change.before["client_id"]
+    if change.after is not None:
+        facts["client_id"] = change.after["client_id"]
+    if facts.get("client_id") == client_id:
+        return Fact(Kind.ALERT, None, {"change": change.kind}, key=str(change.key))
+    facts["before"] = before | {"id": change.key, "client_id": client_id}
+    return Fact(Kind.ALERT, client_id, facts, key=str(change.key))
 
 
-def _utc_day(moment: datetime | str) -> str:
-    """Return the day of a time, which may be text still in a row that was saved and not read again."""
-    parsed: datetime = Interaction._meta.get_field("occurred_at").to_python(moment)
-    return parsed.astimezone(UTC).date().isoformat()
+def _interaction_facts(changes: Iterable[Change]) -> list[Fact]:
+    """Return what was added less what is no more, by client, subject and day: an edit is a difference, no second use.
+
+    Where nothing was added on balance, there is nothing to tell.
+    """
+    sums: defaultdict[tuple[UUID, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for change in changes:
+        for values, sign in ((change.before, -1), (change.after, 1)):
+            if values is None:
+                continue
+            total = sums[values["client_id"], _subject(values), _utc_day(values["occurred_at"])]
+            total[0] += sign * values["count"]
+            total[1] += sign * values["count"] * values["flagged"]
+    return [
+        Fact(Kind.INTERACTION, client_id, {"count": count, "flagged": flagged, "day": day}, key=key)
+        for (client_id, key, day), (count, flagged) in sums.items()
+        if count or flagged
+    ]
 
 
-def _engagement_facts(engagement: Engagement, _change: str) -> Iterable[Fact]:
-    kind = engagement.subject_kind
-    subject = {"subject": kind, "id": getattr(engagement, f"{kind}_id")}
-    yield Fact(Kind.ENGAGEMENT, engagement.client_id, subject, key="figures")
+def _subject(values: dict[str, Any]) -> str:
+    return f"app:{values['application_id']}" if values["application_id"] else f"agent:{values['agent_id']}"
 
 
-_FACTS: dict[type[TrackedModel], Callable[[Any, str], Iterable[Fact]]] = {
+def _utc_day(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()
+
+
+def _engagement_facts(changes: Iterable[Change]) -> list[Fact]:
+    """Return whose figures changed. They are read when the event is sequenced."""
+    subjects = {
+        (values["client_id"], kind, values[f"{kind}_id"]): None
+        for change in changes
+        for values in (change.before, change.after)
+        if values
+        for kind in SUBJECTS
+        if values[f"{kind}_id"]
+    }
+    return [
+        Fact(Kind.ENGAGEMENT, client_id, {"subject": kind, "id": key}, key="figures")
+        for client_id, kind, key in subjects
+    ]
+
+
+_FACTS: dict[type[TrackedModel], Callable[[Iterable[Change]], list[Fact]]] = {
     Alert: _alert_facts,
     Interaction: _interaction_facts,
     Engagement: _engagement_facts,

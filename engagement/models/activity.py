@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from engagement.models.catalog import Agent, Application, Department
 from engagement.models.tenancy import Client
-from engagement.models.tracking import TrackedModel, TrackedQuerySet
+from engagement.models.tracking import Told, TrackedModel, TrackedQuerySet
 
 
 class Interaction(TrackedModel):
@@ -21,7 +21,8 @@ class Interaction(TrackedModel):
     application or agent, which is there only as long as its client is.
     """
 
-    remembered = ("count", "flagged", "application_id", "agent_id", "client_id", "occurred_at")
+    _columns = ("count", "flagged", "application_id", "agent_id", "client_id", "occurred_at")
+    told = Told(columns=_columns, both_sides=_columns, others="untold")
 
     client = models.ForeignKey(
         Client, on_delete=models.CASCADE, related_name="interactions", db_index=False, db_constraint=False
@@ -51,6 +52,7 @@ class Interaction(TrackedModel):
 
     class Meta:
         ordering = ("-occurred_at",)
+        base_manager_name = "objects"
         indexes: ClassVar = [
             models.Index(fields=("client", "-occurred_at"), name="interaction_by_client"),
             models.Index(
@@ -82,6 +84,9 @@ class Interaction(TrackedModel):
 class Engagement(TrackedModel):
     """One day's roll-up for one subject of a client: a department, an application or an agent."""
 
+    _columns = ("client_id", "department_id", "application_id", "agent_id")
+    told = Told(columns=_columns, both_sides=_columns, others="by value")
+
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="engagements")
     day = models.DateField()
     department = models.ForeignKey(
@@ -102,6 +107,7 @@ class Engagement(TrackedModel):
 
     class Meta:
         ordering = ("-day",)
+        base_manager_name = "objects"
         indexes: ClassVar = [models.Index(fields=("client", "day"), name="engagement_by_client")]
         constraints: ClassVar = [
             models.CheckConstraint(

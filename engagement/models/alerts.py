@@ -21,13 +21,35 @@ from engagement.bounds import (
 )
 from engagement.models.catalog import Agent, Application
 from engagement.models.tenancy import Client
-from engagement.models.tracking import TrackedModel, TrackedQuerySet
+from engagement.models.tracking import Told, TrackedModel, TrackedQuerySet
 
 
 class Alert(TrackedModel):
     """Something about an application or agent that somebody must look at."""
 
-    remembered = ("status", "severity")
+    told = Told(
+        columns=(
+            "client_id",
+            "application_id",
+            "agent_id",
+            "asset_kind",
+            "family",
+            "subtype",
+            "severity",
+            "details",
+            "users_affected",
+            "count",
+            "frameworks",
+            "status",
+            "assignee_id",
+            "acknowledged_by_id",
+            "acknowledged_at",
+            "created_at",
+            "updated_at",
+        ),
+        both_sides=("client_id",),
+        others="by key",
+    )
 
     class Severity(models.TextChoices):
         """How bad, mildest first."""
@@ -99,6 +121,7 @@ class Alert(TrackedModel):
 
     class Meta:
         ordering = ("-created_at", "-id")
+        base_manager_name = "objects"
         indexes: ClassVar = [
             models.Index(fields=("client", "-created_at"), name="alert_by_client"),
             models.Index(fields=("client", "status", "severity"), name="alert_by_client_and_status"),

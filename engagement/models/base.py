@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.db import models
 
 from engagement import access
+from engagement.models.deleting import TellingModel, TellingQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 
-class UUIDModel(models.Model):
+class UUIDModel(TellingModel):
     """A row whose primary key is a random UUID, safe to show outside: it tells nothing of volume or order."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -26,7 +27,7 @@ class UUIDModel(models.Model):
         abstract = True
 
 
-class ScopedQuerySet(models.QuerySet[_Row]):
+class ScopedQuerySet(TellingQuerySet[_Row]):
     """Rows that belong to a client through their `client` field."""
 
     def visible_to(self, viewer: User | AnonymousUser) -> Self:

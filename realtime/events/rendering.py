@@ -7,7 +7,7 @@ Usage"), with what a dashboard needs besides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,10 +17,10 @@ from uuid import UUID
 import msgspec
 
 from engagement import figures
-from engagement.models import Agent, Application, User
+from engagement.models import Agent, Alert, Application, User
 from engagement.payloads import alert_payload
 from realtime.events.totals import Counting
-from realtime.models import Kind
+from realtime.models import Kind, Outbox
 
 ACCESS = "access"
 """Type of a control event: no stream, no data for clients."""
@@ -41,10 +41,11 @@ class Recorded(NamedTuple):
 
 @dataclass(slots=True)
 class Folded:
-    """The outbox rows that make one event, in the order they were recorded."""
+    """The outbox rows of one event, in the order they were recorded."""
 
     kind: str
     client_id: UUID | None
+    """Of an alert's rows that name one: the first, which is the client it had before the transaction."""
     msp_id: UUID | None
     key: str
     occurred_at: datetime
@@ -64,16 +65,19 @@ class Rendered:
 
 
 def fold(rows: Iterable[Recorded]) -> list[Folded]:
-    """Return one `Folded` for the rows of a transaction, kind, client and key.
+    """Return one `Folded` for the rows of a transaction, kind, client and key; of an alert, whatever client.
 
     Rows without a key stay alone.
     """
     folded: dict[Any, Folded] = {}
     for row in rows:
-        where = (row.tx, row.kind, row.client_id, row.key) if row.key else row.id
+        client_id = None if row.kind == Kind.ALERT else row.client_id
+        where = (row.tx, row.kind, client_id, row.key) if row.key else row.id
         event = folded.get(where)
         if event is None:
             event = folded[where] = Folded(row.kind, row.client_id, row.msp_id, row.key, row.recorded_at)
+        elif event.client_id is None:
+            event.client_id, event.msp_id = row.client_id, row.msp_id
         event.facts.append(msgspec.json.decode(row.facts))
     return list(folded.values())
 
@@ -87,13 +91,11 @@ def render(events: Sequence[Folded], counting: Counting) -> list[Rendered]:
     by_kind: dict[str, list[tuple[int, Folded]]] = {}
     for index, event in enumerate(events):
         by_kind.setdefault(event.kind, []).append((index, event))
-    rendered: dict[int, Rendered] = {}
+    rendered: dict[int, list[Rendered]] = {}
     for kind, group in by_kind.items():
         results = renderers[Kind(kind)]([event for _, event in group])
-        rendered.update(
-            {index: result for (index, _), result in zip(group, results, strict=True) if result is not None}
-        )
-    return [rendered[index] for index in sorted(rendered)]
+        rendered.update({index: result for (index, _), result in zip(group, results, strict=True)})
+    return [event for index in sorted(rendered) for event in rendered[index]]
 
 
 def _event(event: Folded, type_: str, data: Any, severity: str = "") -> Rendered:
@@ -101,25 +103,102 @@ def _event(event: Folded, type_: str, data: Any, severity: str = "") -> Rendered
     return Rendered(type_, event.client_id, event.msp_id, event.occurred_at, text, severity)
 
 
-def _alerts(events: Sequence[Folded]) -> list[Rendered | None]:
-    facts = [event.facts[-1] for event in events]
-    applications = _names(Application, "name", {fact["application_id"] for fact in facts})
-    agents = _names(Agent, "name", {fact["agent_id"] for fact in facts})
+ALERT_COLUMNS = ("id", *Alert.told.columns)
+
+READ_AT_ONCE = 500
+"""Alerts, by one statement: a transaction may have changed thousands."""
+
+
+def _alerts(events: Sequence[Folded]) -> list[list[Rendered]]:
+    """Return each transaction's changes of an alert as what it says now, and to whom it is gone.
+
+    One that is deleted by now says what it said last. That it was deleted follows.
+    """
+    now = _stored_alerts({event.key for event in events if not _is_deleted(event)})
+    told = [_told_of_alert(event, now.get(event.key)) for event in events]
+    values = [values for changes in told for _, values in changes]
+    applications = _names(Application, "name", {_id(alert["application_id"]) for alert in values})
+    agents = _names(Agent, "name", {_id(alert["agent_id"]) for alert in values})
     people = _names(
-        User, "username", {fact[role] for fact in facts for role in ("assignee_id", "acknowledged_by_id")}
+        User,
+        "username",
+        {_id(alert[role]) for alert in values for role in ("assignee_id", "acknowledged_by_id")},
     )
-    rendered: list[Rendered | None] = []
-    for event, fact in zip(events, facts, strict=True):
+
+    def rendered(event: Folded, change: str, alert: dict[str, Any]) -> Rendered:
         data = alert_payload(
-            fact,
-            application_name=applications.get(fact["application_id"]),
-            agent_name=agents.get(fact["agent_id"]),
-            assignee=people.get(fact["assignee_id"]),
-            acknowledged_by=people.get(fact["acknowledged_by_id"]),
+            alert,
+            application_name=applications.get(_id(alert["application_id"])),
+            agent_name=agents.get(_id(alert["agent_id"])),
+            assignee=people.get(_id(alert["assignee_id"])),
+            acknowledged_by=people.get(_id(alert["acknowledged_by_id"])),
         )
-        data["change"] = fact["change"]
-        rendered.append(_event(event, "alert", data, fact["severity"]))
-    return rendered
+        client_id, msp_id = UUID(_id(alert["client_id"])), event.msp_id or alert.get("msp_id")
+        told_to = Folded(event.kind, client_id, msp_id, event.key, event.occurred_at)
+        return _event(told_to, "alert", {**data, "change": change}, alert["severity"] or "")
+
+    return [
+        [rendered(event, change, alert) for change, alert in changes]
+        for event, changes in zip(events, told, strict=True)
+    ]
+
+
+def _told_of_alert(event: Folded, now: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Return what is told of one transaction's changes of an alert: the change, and the alert's values."""
+    facts = event.facts
+    is_new = facts[0]["change"] == "created"
+    # What it said before the transaction, where that is told: to the client that it left, or when it was deleted.
+    before = None if is_new else next((fact["before"] for fact in facts if "before" in fact), None)
+    gone = [("deleted", before)] if before is not None else []
+    if _is_deleted(event):
+        return gone
+    if before is not None and _client_after(facts, now) == before["client_id"]:
+        gone = []
+    is_new = is_new or any(fact["change"] == "deleted" for fact in facts)
+    return gone if now is None else [*gone, ("created" if is_new else "updated", now)]
+
+
+def _is_deleted(event: Folded) -> bool:
+    """Return whether a transaction left no row of an alert: a cascade clears what it refers to after it is told."""
+    ends = [fact["change"] for fact in event.facts if fact["change"] != "updated"]
+    return ends[-1:] == ["deleted"]
+
+
+def _client_after(facts: Sequence[dict[str, Any]], now: dict[str, Any] | None) -> str | None:
+    """Return the client that a transaction left an alert with."""
+    known: list[str] = [fact["client_id"] for fact in facts if "client_id" in fact]
+    if known:
+        return known[-1]
+    return _id(now["client_id"]) if now is not None else None
+
+
+def _stored_alerts(keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return alerts as they are now, or were when they were deleted, by the text of their key."""
+    ids = sorted(keys)
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(ids), READ_AT_ONCE):
+        some = ids[start : start + READ_AT_ONCE]
+        for row in Alert.objects.filter(pk__in=some).order_by().values(*ALERT_COLUMNS):
+            found[str(row["id"])] = row
+        if missing := [key for key in some if key not in found]:
+            found |= _deleted_alerts(missing)
+    return found
+
+
+def _deleted_alerts(keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what alerts said when they were deleted: it waits in the outbox until it is told itself."""
+    waiting = Outbox.objects.filter(kind=Kind.ALERT, key__in=keys, client_id__isnull=False).order_by("pk")
+    found = {}
+    for key, msp_id, text in waiting.values_list("key", "msp_id", "facts"):
+        fact = msgspec.json.decode(text)
+        if fact["change"] == "deleted":
+            found[key] = fact["before"] | {"msp_id": msp_id}
+    return found
+
+
+def _id(value: UUID | str | None) -> str | None:
+    """Return the text of an id, which is text already where it was recorded."""
+    return None if value is None else str(value)
 
 
 def _names(model: Any, field_name: str, ids: set[str | None]) -> dict[str | None, str]:
@@ -129,7 +208,7 @@ def _names(model: Any, field_name: str, ids: set[str | None]) -> dict[str | None
     return {str(key): name for key, name in model.objects.filter(pk__in=wanted).values_list("pk", field_name)}
 
 
-def _interactions(counting: Counting, events: Sequence[Folded]) -> list[Rendered | None]:
+def _interactions(counting: Counting, events: Sequence[Folded]) -> list[list[Rendered]]:
     subjects = [tuple(event.key.split(":")) for event in events]
     by_kind: dict[str, set[UUID]] = {"app": set(), "agent": set()}
     for kind, key in subjects:
@@ -139,7 +218,7 @@ def _interactions(counting: Counting, events: Sequence[Folded]) -> list[Rendered
         "app": _names(Application, "name", {str(key) for key in by_kind["app"]}),
         "agent": _names(Agent, "name", {str(key) for key in by_kind["agent"]}),
     }
-    rendered: list[Rendered | None] = []
+    rendered: list[list[Rendered]] = []
     for event, (kind, key), total in zip(events, subjects, totals, strict=True):
         data = {
             f"{kind}_id": key,
@@ -148,11 +227,11 @@ def _interactions(counting: Counting, events: Sequence[Folded]) -> list[Rendered
             "flagged_count": sum(fact["flagged"] for fact in event.facts),
             "total_daily_interactions": total,
         }
-        rendered.append(_event(event, "interaction_update", data))
+        rendered.append([_event(event, "interaction_update", data)])
     return rendered
 
 
-def _engagements(events: Sequence[Folded]) -> list[Rendered | None]:
+def _engagements(events: Sequence[Folded]) -> list[list[Rendered]]:
     wanted: dict[UUID | None, dict[str, set[UUID]]] = {}
     for event in events:
         of_client = wanted.setdefault(
@@ -163,7 +242,7 @@ def _engagements(events: Sequence[Folded]) -> list[Rendered | None]:
     current = {
         client: _figures(client, subjects) for client, subjects in wanted.items() if client is not None
     }
-    rendered: list[Rendered | None] = []
+    rendered: list[list[Rendered]] = []
     for event in events:
         mine = {(fact["subject"], fact["id"]) for fact in event.facts}
         figures_now = current[cast("UUID", event.client_id)]
@@ -171,7 +250,7 @@ def _engagements(events: Sequence[Folded]) -> list[Rendered | None]:
             f"{subject}s": [row for key, row in figures_now[subject].items() if (subject, key) in mine]
             for subject in ("department", "application", "agent")
         }
-        rendered.append(_event(event, "engagement_update", data))
+        rendered.append([_event(event, "engagement_update", data)])
     return rendered
 
 
@@ -189,19 +268,19 @@ def _by_id(
     return {str(row[key]): row for row in read(client_id, ids)} if ids else {}
 
 
-def _messages(events: Sequence[Folded]) -> list[Rendered | None]:
+def _messages(events: Sequence[Folded]) -> list[list[Rendered]]:
     return [
-        _event(event, fact["type"], fact["data"], fact["severity"])
+        [_event(event, fact["type"], fact["data"], fact["severity"])]
         for event in events
         for fact in event.facts[-1:]
     ]
 
 
-def _access(events: Sequence[Folded]) -> list[Rendered | None]:
-    return [_event(event, ACCESS, event.facts[-1]) for event in events]
+def _access(events: Sequence[Folded]) -> list[list[Rendered]]:
+    return [[_event(event, ACCESS, event.facts[-1])] for event in events]
 
 
-_RENDERERS: dict[Kind, Callable[[Sequence[Folded]], list[Rendered | None]]] = {
+_RENDERERS: dict[Kind, Callable[[Sequence[Folded]], list[list[Rendered]]]] = {
     Kind.ALERT: _alerts,
     Kind.ENGAGEMENT: _engagements,
     Kind.MESSAGE: _messages,

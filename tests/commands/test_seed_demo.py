@@ -146,7 +146,7 @@ def test_roll_ups_are_what_the_interactions_say(run) -> None:
 
 def test_history_is_no_news(run) -> None:
     told: list[object] = []
-    rows_changed.connect(hear := lambda sender, rows, **_: told.extend(rows))
+    rows_changed.connect(hear := lambda sender, changes, **_: told.extend(changes))
     try:
         run("seed_demo", days=2)
     finally:

@@ -1,0 +1,85 @@
+"""Every way Django writes a row: what was told is what the tables hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engagement.models import Alert
+from realtime.events import publisher
+from realtime.models import Event
+from tests.realtime.told import Told, sequence
+from tests.realtime.writes import WAYS, World, changed
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def by_hand(monkeypatch):
+    """Let nothing be sequenced but by the test."""
+    monkeypatch.setattr(publisher, "wake", lambda using="default": None)
+
+
+@pytest.mark.parametrize("timing", ["after all", "after each commit"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_told_is_what_the_tables_hold(way, timing, monkeypatch):
+    world = World()
+    told = Told()
+    sequence()
+    assert len(told.follow()) == 9
+    told.check()
+    if timing == "after each commit":
+        monkeypatch.setattr(publisher, "wake", lambda using="default": sequence())
+    WAYS[way](world)
+    sequence()
+    assert told.follow(), "the way changes nothing that is told: it shows nothing"
+    told.check()
+
+
+def of_client(client) -> list[str]:
+    return list(
+        Event.objects.filter(client_id=client.pk, type="alert")
+        .order_by("position")
+        .values_list("data", flat=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "way", ["alert moved there and back in one transaction", "alert deleted with other values in memory"]
+)
+def test_another_client_is_told_nothing_of_what_was_never_its_own(way):
+    world = World()
+    sequence()
+    before = of_client(world.foreign)
+    WAYS[way](world)
+    sequence()
+    assert of_client(world.foreign) == before
+
+
+def test_the_client_that_an_alert_left_is_told_what_it_said_before(monkeypatch):
+    world = World()
+    sequence()
+    with_secret = changed(world.alert, client=world.foreign, application=world.foreign_app, details="secret")
+    with_secret.save()
+    changed(Alert.objects.get(pk=world.alert.pk), details="more secret").save()
+    sequence()
+    *_, last = of_client(world.client)
+    assert '"deleted"' in last
+    assert '"first"' in last
+    assert not any("secret" in data for data in of_client(world.client))
+    assert all("secret" in data for data in of_client(world.foreign)[1:])
+
+
+def test_what_is_deleted_before_its_events_are_sequenced_is_told_as_it_was_last():
+    world = World()
+    sequence()
+    alert = world.new_alert(application=world.app, details="new")
+    changed(alert, details="last").save()
+    msp, client = world.msp, world.client
+    client.delete()
+    sequence()
+    told = Event.objects.filter(type="alert", data__contains=str(alert.pk)).order_by("position")
+    assert [json.loads(event.data)["change"] for event in told] == ["created", "updated", "deleted"]
+    assert {json.loads(event.data)["details"] for event in told} == {"last"}
+    assert {event.msp_id for event in told} == {msp.pk}
