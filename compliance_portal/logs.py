@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from engagement.printing import printable
+
 _SECRETS = re.compile(
     r"""(?ix)
     (?P<name> (?:token|ticket|access|refresh|password|sessionid|csrftoken) ["']? \s* [=:] \s* ["']? | bearer [ .] )
@@ -40,7 +42,16 @@ class NoCredentials(logging.Filter):
 
 
 def _scrub_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {key: scrub(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+_OF_LINES = frozenset({"exception", "stack"})
+"""Values that are meant to have lines."""
+
+
+def _clean(key: str, value: Any) -> Any:
+    """Return a value without credentials and, where it is text, without what would steer a terminal or forge a line."""
+    return printable(scrub(value), lines=key in _OF_LINES) if isinstance(value, str) else value
 
 
 def formatter(style: str) -> logging.Formatter:

@@ -6,6 +6,7 @@ what must not be guessed (SECRET_KEY, ALLOWED_HOSTS) has no default.
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +56,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "engagement.middleware.probes.probes",
+    "engagement.middleware.time_limit.time_limit",
+    "engagement.middleware.caching.NoStore",
     "engagement.middleware.wellformed.WellFormed",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -110,21 +114,29 @@ def database(url: str) -> dict[str, Any]:
         # that was put in its place, a restored backup, has to be noticed.
         config["CONN_MAX_AGE"] = 2
     elif config["ENGINE"] == "django.db.backends.postgresql":
+        # Behind a pooler that shares sessions out by transaction (0), neither plans nor cursors outlive one.
+        prepare_after = env.int("DATABASE_PREPARE_AFTER", default=5)
+        config["DISABLE_SERVER_SIDE_CURSORS"] = prepare_after == 0
+        # With a pool, it is the pool that keeps connections: for as long as the URL says.
+        lifetime = config.pop("CONN_MAX_AGE", None) or 1800
         options.setdefault(
             "pool",
             {
                 "min_size": 2,
                 "max_size": env.int("DATABASE_POOL_SIZE", default=20),
-                "timeout": 10,
-                "max_lifetime": 1800,
+                "timeout": 5,  # then HTTP 503, told in words
+                "max_lifetime": lifetime,
             },
         )
         options.setdefault("connect_timeout", 5)
         # Plans of `realtime.events.rows` are kept; never (0) behind a pooler that shares sessions out by transaction.
-        options.setdefault("prepare_threshold", env.int("DATABASE_PREPARE_AFTER", default=5) or None)
+        options.setdefault("prepare_threshold", prepare_after or None)
         config["CONN_HEALTH_CHECKS"] = (
             True  # after a restart of PostgreSQL each pooled connection would fail once
         )
+    # Every action has a transaction of its own. One around each request would undo what has to stay, such as the count
+    # of failed sign-ins, and async views cannot have one.
+    config["ATOMIC_REQUESTS"] = False
     return config
 
 
@@ -198,6 +210,12 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
 }
+
+# What is worked on at once in a process. Each takes a thread and may take a connection of the database's pool, of which
+# the hub needs some dozen. Hashing a password takes a second of a core: half of the cores are left for everybody else.
+HTTP_REQUESTS_AT_ONCE = env.int("HTTP_REQUESTS_AT_ONCE", default=8)
+SIGN_INS_AT_ONCE = env.int("SIGN_INS_AT_ONCE", default=0) or max(1, (os.cpu_count() or 1) // 2)
+HTTP_STATEMENT_SECONDS = env.float("HTTP_STATEMENT_SECONDS", default=5)
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from engagement.middleware.time_limit import guard_connections
+
 
 class EngagementConfig(AppConfig):
     """The portal's domain: who uses which AI service, how much, and what was flagged."""
@@ -9,3 +11,7 @@ class EngagementConfig(AppConfig):
     name = "engagement"
     verbose_name = "AI engagement"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Watch over the statements of requests: before the first connection is made."""
+        guard_connections()

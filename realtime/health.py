@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+import uuid
+from typing import Any
+from uuid import UUID
 
+import structlog
 from channels.layers import get_channel_layer
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import OperationalError
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
 
 from realtime import conf
 from realtime.events import announcing
 from realtime.hub import hub as hubs
 from realtime.hub import threads
+from realtime.models import ServerProcess
+
+log = structlog.get_logger(__name__)
+
+WRITE_SECONDS = 5.0
+"""How long the answer to a write holds: probes come every second, from several neighbours."""
 
 LATE_SECONDS = 5.0
 """A process whose event loop is later than this should not be sent new work."""
@@ -41,17 +54,42 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 
 async def _database() -> str:
     try:
-        return await asyncio.wait_for(threads.run("hub", _migrated), conf.current().announce_timeout * 3)
+        return await asyncio.wait_for(
+            threads.run("hub", _state, hubs.current().ledger.process.pk), conf.current().announce_timeout * 3
+        )
     except (Error, OperationalError):
         return "away"
     except TimeoutError:
         return "slow"
 
 
-def _migrated() -> str:
+def _state(process: UUID) -> str:
     executor = MigrationExecutor(connection)
     pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return f"{len(pending)} migrations to apply" if pending else "ok"
+    if pending:
+        return f"{len(pending)} migrations to apply"
+    return "ok" if _takes_writes(process) else "takes no writes"
+
+
+_written = {"at": -math.inf, "ok": True}
+
+
+def _takes_writes(process: UUID) -> bool:
+    """Return whether the database takes a write that is committed: a full disk, or a replica, answers every read.
+
+    The process's own heartbeat is written, at most once in `WRITE_SECONDS`.
+    """
+    if time.monotonic() - _written["at"] < WRITE_SECONDS:
+        return bool(_written["ok"])
+    mine = ServerProcess.objects.filter(pk=process)
+    try:
+        mine.update(heartbeat_at=timezone.now())
+        ok = True
+    except Error:
+        log.exception("the database takes no writes")
+        ok = False
+    _written.update(at=time.monotonic(), ok=ok)
+    return ok
 
 
 async def layer() -> str:
@@ -59,10 +97,25 @@ async def layer() -> str:
     if not announcing.is_shared():
         return "in-memory"
     try:
-        await asyncio.wait_for(
-            get_channel_layer().group_send("realtime.health", {"type": "health"}),
-            conf.current().announce_timeout,
-        )
-    except Exception:
+        async with asyncio.timeout(conf.current().announce_timeout):
+            await _echo(get_channel_layer())
+    except Exception as error:
+        log.warning("channel layer does not bring back what it was sent", error=repr(error))
         return "away"
     return "ok"
+
+
+async def _echo(layer: Any) -> None:
+    """Send a message to a group and receive it: a Redis may take messages and refuse to bring any."""
+    group, channel = f"realtime.health.{uuid.uuid4().hex}", await layer.new_channel()
+    try:
+        await layer.group_add(group, channel)
+        await layer.group_send(group, {"type": "health"})
+        await layer.receive(channel)
+        await layer.group_discard(group, channel)
+    finally:
+        # A receiver that is cancelled has the layer forget its channel; there is no other way to say so.
+        leftover = asyncio.ensure_future(layer.receive(channel))
+        await asyncio.sleep(0)
+        leftover.cancel()
+        await asyncio.gather(leftover, return_exceptions=True)

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from engagement import access, actions
 from engagement.actions.alerts import check_change
 from engagement.admin.catalog import TENANT_FILTERS
-from engagement.admin.export import csv_response
+from engagement.admin.export import csv_response, newest_first
 from engagement.admin.scoping import EVERYBODY, SameClientForm, ScopedAdmin, viewer_of
 from engagement.bounds import check_frameworks, framework_names
 from engagement.errors import EngagementError
@@ -188,9 +188,7 @@ class AlertAdmin(ScopedAdmin):
         """Download the chosen alerts."""
         alerts = queryset.select_related("client__msp", *self.list_select_related)
         name = f"alerts-{timezone.now():%Y-%m-%d}.csv"
-        return csv_response(
-            request, name, EXPORTED, (_exported(alert) for alert in alerts.iterator(chunk_size=500))
-        )
+        return csv_response(request, name, EXPORTED, (_exported(alert) for alert in newest_first(alerts)))
 
     def _each(
         self, request: HttpRequest, queryset: QuerySet[Alert], done: str, deed: Callable[[Alert], Alert]

@@ -15,11 +15,16 @@ from django_rich.management import RichCommand
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engagement.printing import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells report it."""
+
+LOST_BY_A_POOLER = frozenset({"26000", "42P05", "34000"})
+"""SQLSTATEs of a prepared statement or a cursor that another session has, or that is not there any more."""
 
 USAGE = 2
 """Exit status after a mistake on the command line, as argparse has it."""
@@ -62,7 +67,7 @@ class PortalCommand(RichCommand):
         try:
             super().run_from_argv(argv)
         except CommandError as error:  # of the parser: Django catches those of the command itself
-            message = str(error).removeprefix("Error: ")
+            message = printable(str(error).removeprefix("Error: "), lines=True)
             self.stderr.write(f"{message} (see manage.py {argv[1]} --help)")
             sys.exit(USAGE)
         except KeyboardInterrupt:
@@ -80,14 +85,20 @@ class PortalCommand(RichCommand):
         try:
             return super().execute(*args, **options)
         except (OperationalError, ProgrammingError) as error:
-            reason = first_line(error)
-            raise CommandError(
-                f"The database refused: {reason}. Is DATABASE_URL right, and was `manage.py migrate` run?"
-            ) from error
+            raise CommandError(f"The database refused: {first_line(error)}. {_remedy(error)}") from error
+        except CommandError as error:
+            raise CommandError(printable(error, lines=True), returncode=error.returncode) from error
 
     def say(self, text: str) -> None:
         """Write one line as it is: no markup, no wrapping."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text, lines=True), markup=False, highlight=False, soft_wrap=True)
+
+
+def _remedy(error: Exception) -> str:
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state in LOST_BY_A_POOLER:
+        return "A pooler that shares sessions out by transaction, such as PgBouncer, needs DATABASE_PREPARE_AFTER=0."
+    return "Is DATABASE_URL right, and was `manage.py migrate` run?"
 
 
 def first_line(error: Exception) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from engagement import printing
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -35,8 +37,8 @@ def of(event: Mapping[str, Any], client_names: Mapping[str, str]) -> Text:
 
 
 def printable(value: object) -> str:
-    """Return `value` on one line, with what is not printable (escape sequences above all) as U+FFFD."""
-    return "".join(letter if letter.isprintable() else "�" for letter in " ".join(str(value).split()))
+    """Return `value` on one line, with what is not printable (escape sequences above all) escaped."""
+    return printing.printable(" ".join(str(value).split()))
 
 
 def _clock(timestamp: object) -> str:

@@ -102,5 +102,5 @@ def test_a_client_without_a_name_and_a_time_that_is_none() -> None:
 def test_what_would_steer_a_terminal_is_made_visible_and_markup_is_text() -> None:
     data = {"severity": "low", "details": "a\x1b[2J\x07b\nc [bold]d[/]", "app": "\x9b31mX"}
     plain = lines.of({"type": "alert", "client_id": "c1", "data": data}, NAMES).plain
-    assert "�31mX: a�[2J�b c [bold]d[/]" in plain
+    assert r"\u009b31mX: a\u001b[2J\u0007b c [bold]d[/]" in plain
     assert plain.isprintable()

@@ -410,6 +410,20 @@ class TestBehindNginx:
             assert answer.status_code == 301
             assert answer.headers["location"] == f"https://{HOST}/api/v1/clients/?x=1"
 
+    async def test_sign_ins_of_a_network_are_limited_and_nothing_else_is(self, deployment, in_thread):
+        tenant = (await in_thread(two_tenants))[0]
+        headers = {"Authorization": f"Bearer {token_for(tenant.client_user)}"}
+        async with deployment.http() as client:
+            tried = await asyncio.gather(
+                *(client.post("/api/v1/auth/token/", json={"username": f"n{n}"}) for n in range(45))
+            )
+            refused = [answer for answer in tried if answer.status_code == 429]
+            assert len(refused) >= 10
+            assert {answer.status_code for answer in tried} == {400, 429}
+            assert all(answer.headers["Retry-After"] == "10" for answer in refused)
+            others = await asyncio.gather(*(client.get("/api/v1/me", headers=headers) for _ in range(45)))
+            assert {answer.status_code for answer in others} == {200}
+
     async def test_neighbours_ask_a_process_itself(self, deployment, in_thread):
         tenant = (await in_thread(two_tenants))[0]
         token = websockets.Subprotocol(f"bearer.{token_for(tenant.client_user)}")

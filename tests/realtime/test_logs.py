@@ -55,3 +55,21 @@ def test_a_traceback_shows_no_local_variables_and_no_credential_in_its_message(s
 def test_what_is_no_credential_stays():
     text = "user=ana client=3f2a tokens left: 5, path=/api/v1/ws/ticket status=200"
     assert scrub(text) == text
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize(
+    "steering", ["\x1b[2J", "\x9b31m", "\u202e", "\x07", "\r\n2026 [info] forged", "\u2028"]
+)
+def test_what_would_steer_a_terminal_or_forge_a_line_is_escaped(style, steering):
+    for written in (line(style, f"a{steering}b"), line(style, "a%sb", steering)):
+        assert written.isprintable(), repr(written)
+
+
+def test_a_traceback_keeps_its_lines_and_nothing_else():
+    try:
+        raise ValueError("a\x1b[2Jb")
+    except ValueError:
+        written = line("console", "failed", exc_info=sys.exc_info())
+    assert len(written.splitlines()) > 2
+    assert "\x1b" not in written

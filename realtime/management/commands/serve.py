@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from daphne.management.commands.runserver import get_default_application
+from django.conf import settings
 from django.core.management.base import CommandError
 
 from engagement.management.console import PortalCommand
@@ -24,6 +25,7 @@ from realtime.server.daphne import Server
 log = structlog.get_logger(__name__)
 
 BACKLOG = 4096
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 RESTART_PAUSE_SECONDS = 1.0
 
 
@@ -71,6 +73,7 @@ class Command(PortalCommand):
         if options["fd"] is not None:
             self._serve([f"fd:fileno={options['fd']}"])
             return
+        self._warn_of_debug(options["host"])
         listening = self._listen(options["host"], options["port"])
         address = f"http://{options['host']}:{listening.getsockname()[1]}"
         self.stderr.write(f"Serving {address}/ with {options['processes']} process(es). Ctrl-C stops.")
@@ -78,6 +81,17 @@ class Command(PortalCommand):
             self._serve([_endpoint(listening)])
         else:
             self._supervise(listening, options["processes"])
+
+    def _warn_of_debug(self, host: str) -> None:
+        """With DEBUG, errors show settings and source, and the secret key is a public one: for this machine only."""
+        if settings.DEBUG and host not in LOOPBACK:
+            self.stderr.write(
+                self.style.ERROR(
+                    f"WARNING: DEBUG is on and {host} can be reached from other machines. Everybody there can forge "
+                    "sessions and tokens (the secret key is the public one of development) and read the source in "
+                    "error pages. Set DEBUG=false, or serve on 127.0.0.1."
+                )
+            )
 
     def _listen(self, host: str, port: int) -> socket.socket:
         if not 0 <= port <= 65535:

@@ -15,6 +15,7 @@ from django.core.management.base import CommandError
 from engagement.demo import world
 from engagement.management.console import PortalCommand
 from engagement.management.lookup import suggestion
+from engagement.printing import printable
 from realtime.protocol.inbound import SEVERITIES, TOPICS
 from realtime.watching import lines
 from realtime.watching.errors import WatchError
@@ -106,7 +107,7 @@ class _Terminal:
     def event(self, event: dict[str, Any]) -> None:
         """Print an event, at once: somebody may be reading through a pipe."""
         if self._as_json:
-            self._command.stdout.write(json.dumps(event, ensure_ascii=False))
+            self._command.stdout.write(printable(json.dumps(event, ensure_ascii=False)))
         else:
             self._command.console.print(lines.of(event, self._names), soft_wrap=True, highlight=False)
         self._command.stdout.flush()
