@@ -40,16 +40,28 @@ async def healthz(request: HttpRequest) -> JsonResponse:
 async def readyz(request: HttpRequest) -> JsonResponse:
     """Answer whether this process takes new connections: 200, or 503 with what is missing.
 
-    A channel layer that is away is told and does not make the process unready: the sweep delivers.
+    A channel layer that is away is told and does not make the process unready: the sweep delivers. Nor does a task
+    that failed once, or one that delivery does not depend on.
     """
     checks = {
         "database": await _database(),
         "draining": "yes" if hubs.is_draining() else "no",
         "channel_layer": await layer(),
         "event_loop": "ok" if hubs.loop_lag() < LATE_SECONDS else "late",
+        "tasks": _tasks(),
     }
-    ready = checks["database"] == "ok" and checks["draining"] == "no" and checks["event_loop"] == "ok"
+    ready = (
+        checks["database"] == "ok"
+        and checks["draining"] == "no"
+        and checks["event_loop"] == "ok"
+        and hubs.tasks_are_ready()
+    )
     return JsonResponse({"status": "ready" if ready else "not ready", **checks}, status=200 if ready else 503)
+
+
+def _tasks() -> str:
+    failing = hubs.failing_tasks()
+    return f"failing: {', '.join(failing)}" if failing else "ok"
 
 
 async def _database() -> str:

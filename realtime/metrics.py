@@ -51,10 +51,19 @@ position_checks = Counter(
     "realtime_position_checks", "Positions told in pings, against what was sent", ["result"]
 )
 presence_frames = Counter("realtime_presence_frames", "Presence frames sent")
+skipped = Counter(
+    "realtime_events_skipped", "Events left out of an encoding that cannot carry them", ["encoding"]
+)
+delivery_failures = Counter(
+    "realtime_delivery_failures", "Faults of the server in handing an event to one connection"
+)
 catch_ups = Counter("realtime_catch_ups", "Times a connection fell behind the events in memory")
 pages = Counter("realtime_pages_read", "Pages of events read from the rows")
 sweeps = Counter("realtime_sweeps", "Looks through the rows for what was not announced")
 sweep_failures = Counter("realtime_sweep_failures", "Sweeps that the database refused")
+task_failures = Counter(
+    "realtime_task_failures", "Failures of the hub's long-lived tasks and of its one-off work", ["task"]
+)
 resumes = Counter("realtime_resumes", "Streams resumed", ["outcome"])
 opened = Counter("realtime_connections_opened", "Connections accepted", ["scope"])
 closed = Counter("realtime_connections_closed", "Connections closed", ["code"])

@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import Error
+import structlog
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import InterfaceError, OperationalError
 
 from engagement import actions, figures
+from engagement.errors import NotAllowed
 from engagement.models import Alert
 from realtime import bookmarks, metrics, subscriptions
 from realtime.auth import identity as identities
@@ -20,24 +23,36 @@ from realtime.auth.identity import Identity, Refused
 from realtime.events import reading
 from realtime.events.reading import Replay
 from realtime.hub import threads
-from realtime.hub.connection import Connection
+from realtime.hub.connection import Connection, SocketGone
 from realtime.protocol import inbound, outbound
 from realtime.protocol.encoding import Encoding
 from realtime.protocol.errors import ErrorCode, ProtocolError
 
+log = structlog.get_logger(__name__)
+
 
 async def answer(connection: Connection, text: str | None, data: bytes | None) -> None:
-    """Do what one frame asks."""
+    """Do what one frame asks.
+
+    A fault of the server is answered here with an `error` frame: it is no abuse of the client's, and the socket lives
+    on.
+    """
     message = inbound.decode(text, data, binary=connection.encoding is Encoding.MSGPACK)
     try:
         await _ANSWERS[type(message)](connection, message)
     except ProtocolError as error:
         error.ref = message.ref
         raise
-    except Error:
-        raise ProtocolError(
-            ErrorCode.UNAVAILABLE, "The database is not reachable: try again soon.", message.ref
-        ) from None
+    except SocketGone:
+        log.debug("socket gone while answering", connection=str(connection.id))
+    except (OperationalError, InterfaceError) as error:
+        log.warning("command not answered", command=type(message).__name__, error=str(error).strip())
+        away = "The database is not reachable: try again soon."
+        await connection.error(ProtocolError(ErrorCode.UNAVAILABLE, away, message.ref))
+    except Exception:
+        log.exception("command failed", command=type(message).__name__, connection=str(connection.id))
+        fault = "A fault of the server: try again."
+        await connection.error(ProtocolError(ErrorCode.INTERNAL, fault, message.ref))
 
 
 async def _ping(connection: Connection, message: inbound.Ping) -> None:
@@ -111,7 +126,7 @@ async def _resume_stream(
             )
         await connection.send(answer)
     finally:
-        following.held = False
+        following.release()
         connection.wake()
 
 
@@ -133,9 +148,10 @@ async def _request_update(connection: Connection, message: inbound.RequestUpdate
     client_id = str(message.client_id) if message.client_id else connection.route_client
     if client_id is None:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Say of which client: client_id.")
+    positions, data = await threads.run("reading", _snapshot, client_id, list(connection.following))
+    # Asked after reading: what was read goes only to who may see it now.
     if client_id not in await subscriptions.visible(connection, [client_id]):
         raise subscriptions.not_found(client_id)
-    positions, data = await threads.run("reading", _snapshot, client_id, list(connection.following))
     await connection.send(
         outbound.EngagementUpdate(
             ref=message.ref,
@@ -179,14 +195,16 @@ async def _acknowledge(connection: Connection, message: inbound.Acknowledge) -> 
 
 
 def _acknowledge_alert(identity: Identity, alert_id: UUID) -> tuple[str, datetime] | None:
-    user = identities.user_of(identity)
-    alert = Alert.objects.visible_to(user).filter(pk=alert_id).first()
-    if alert is None:
+    try:
+        user = identities.user_of(identity)
+        alert = actions.acknowledge_alert(Alert.objects.visible_to(user).get(pk=alert_id), user)
+    except (ObjectDoesNotExist, NotAllowed):  # unknown or foreign; or it, or the user, went between two reads
         return None
-    alert = actions.acknowledge_alert(alert, user)
-    if alert.acknowledged_by is None or alert.acknowledged_at is None:
-        raise RuntimeError("An acknowledged alert names nobody.")
-    return alert.acknowledged_by.get_username(), alert.acknowledged_at
+    if alert.acknowledged_at is None:
+        raise RuntimeError("An acknowledged alert has no time.")
+    # Nobody, where who acknowledged it first was deleted since.
+    by = alert.acknowledged_by
+    return by.get_username() if by else "", alert.acknowledged_at
 
 
 _ANSWERS: dict[type, Callable[[Connection, Any], Awaitable[None]]] = {

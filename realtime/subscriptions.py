@@ -139,7 +139,7 @@ async def _join(connection: Connection, client_ids: Sequence[str]) -> dict[str, 
         if each not in seen:
             streams.unfollow(connection, groups.client(each))
         elif following_now is not None:
-            following_now.held = False
+            following_now.release()
     return {each: not_found(each) for each in client_ids if each not in seen}
 
 
@@ -173,9 +173,7 @@ async def _leave(connection: Connection, message: inbound.Unsubscribe, client_id
     whole = _whole_stream(connection)
     stream = whole or (groups.client(client_id) if client_id else None)
     if stream is None or stream not in connection.following:
-        raise ProtocolError(
-            ErrorCode.NOT_SUBSCRIBED, "This connection does not follow that client.", client_id=client_id
-        )
+        raise _not_subscribed(client_id)
     following = connection.following[stream]
     part = client_id if stream.startswith("msp.") else None
     left = following.selection.of(part).without(frozenset(message.topics)) if message.topics else NOTHING
@@ -192,13 +190,22 @@ def _place(connection: Connection, client_id: str | None) -> tuple[Following, st
     whole = _whole_stream(connection)
     if whole is not None:
         # On an MSP's stream a client is a part of it; on a client's own stream it is all of it.
-        return connection.following[whole], client_id if whole.startswith("msp.") else None
+        followed = connection.following.get(whole)
+        if followed is None:  # access was lost since, and the socket is about to be closed
+            raise _not_subscribed(client_id)
+        return followed, client_id if whole.startswith("msp.") else None
     if client_id is None:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "With scope=selected, say which client: client_id.")
     following = connection.following.get(groups.client(client_id))
     if following is None:  # access was lost since it was followed
         raise not_found(client_id)
     return following, None
+
+
+def _not_subscribed(client_id: str | None) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.NOT_SUBSCRIBED, "This connection does not follow that client.", client_id=client_id
+    )
 
 
 def _whole_stream(connection: Connection) -> str | None:
@@ -226,6 +233,8 @@ async def _tell_presence(connection: Connection, client_ids: Sequence[str | None
     """Answer who is there now, for each client (None: everywhere); what changes comes by itself."""
     msp_id = connection.identity.scope.msp_id
     found = await threads.run("reading", presence.places, {msp_id})
+    if connection.identity.scope.msp_id != msp_id:
+        return  # its client moved to another MSP meanwhile: the next look tells who is there
     told = connection.hub.presence.begin(msp_id, found)
     everywhere = told.get(Place(msp_id, None), {})
     for client_id in client_ids:

@@ -118,14 +118,15 @@ def _ways() -> dict[str, Callable[[list[Any]], list[int]]]:
     from realtime.protocol.encoding import Encoding
 
     def single(encoding: Encoding) -> Callable[[list[Any]], list[int]]:
-        return lambda events: [len(event.frame(encoding, 512)) for event in events]
+        return lambda events: [len(event.frame(encoding, 512) or b"") for event in events]
 
     def batched(encoding: Encoding) -> Callable[[list[Any]], list[int]]:
         def sizes(events: list[Any]) -> list[int]:
             found = []
             for start in range(0, len(events), BATCH):
                 part = events[start : start + BATCH]
-                found += [len(batch_frame(part, encoding, 512)) // len(part)] * len(part)
+                wire, count = batch_frame(part, encoding, 512)
+                found += [len(wire or b"") // max(1, count)] * count
             return found
 
         return sizes

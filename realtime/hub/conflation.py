@@ -22,8 +22,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import structlog
 
+from realtime import metrics
 from realtime.hub.tail import StreamEvent
+
+log = structlog.get_logger(__name__)
 
 SUMMED = ("interaction_count", "flagged_count")
 ROW_KEYS = {"departments": "department_id", "applications": "app_id", "agents": "agent_id"}
@@ -69,9 +73,19 @@ def fold(events: Sequence[StreamEvent]) -> list[StreamEvent]:
     """Return the events of one stream with updates of one subject folded, in the order of their new places.
 
     They stand for all of `events` together: who got some of them only cannot go on from the last one's seq.
+    Where they cannot be folded they are returned as they are: nobody goes without an event for it.
     """
     if len(events) < 2:
         return list(events)
+    try:
+        return _folded(events)
+    except Exception:
+        log.exception("events not folded", stream=events[-1].stream, seq=events[-1].seq)
+        metrics.delivery_failures.inc()
+        return list(events)
+
+
+def _folded(events: Sequence[StreamEvent]) -> list[StreamEvent]:
     kept: dict[Hashable, _Update] = {}
     ended: Counter[Hashable] = Counter()
     for event in events:
@@ -94,16 +108,21 @@ def fold(events: Sequence[StreamEvent]) -> list[StreamEvent]:
 
 def _read(event: StreamEvent) -> tuple[Hashable, dict[Any, Any] | None]:
     """Return what an event is about (None: nothing in particular), and its state where that can be folded."""
-    if event.type == "interaction_update":
+    if event.type not in {"interaction_update", "engagement_update"}:
+        return None, None
+    try:
         data = msgspec.json.decode(event.data)
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(data, dict):
+        return None, None
+    if event.type == "interaction_update":
         subject = data.get("app_id"), data.get("agent_id")
         counts = [data[name] for name in SUMMED if name in data]
         if not all(type(count) is int for count in counts) or not _is_subject(*subject):
             return None, None
         return (event.type, event.client_id, *subject, *data), data
-    if event.type == "engagement_update":
-        return (event.type, event.client_id), _rows_by_key(msgspec.json.decode(event.data))
-    return None, None
+    return (event.type, event.client_id), _rows_by_key(data)
 
 
 def _is_subject(*ids: object) -> bool:

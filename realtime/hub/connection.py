@@ -9,6 +9,7 @@ socket's buffers and no more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 import uuid
@@ -18,11 +19,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from django.db import InterfaceError, OperationalError
 
 from realtime import conf, metrics, telemetry
 from realtime.hub.conflation import fold
 from realtime.hub.filters import Selection
-from realtime.hub.tail import StreamEvent, batch_frame
+from realtime.hub.tail import StreamEvent, batch_frame, fold_for
 from realtime.protocol import outbound
 from realtime.protocol.closing import CloseCode
 from realtime.protocol.encoding import Encoding, Wire, encode
@@ -40,6 +42,9 @@ WRITE_NOW = "realtime.write_now"
 """ASGI extension of a server that can write a frame from a plain call: `write_now(payload)`, which returns False where
 the socket does not take it now."""
 
+CATCH_UP_PAUSE = 1.0
+"""How long a connection that is behind waits before it reads again, where the database is away."""
+
 FAREWELL_SECONDS = 2.0
 """How long the last frames may take on a socket that takes nothing more; then it is closed all the same."""
 
@@ -56,14 +61,24 @@ class Following:
     cursor: int
     selection: Selection = field(default_factory=Selection)
     held: bool = False
-    """True while a resume is being decided: nothing is sent meanwhile."""
+    """True while a resume is being decided, and for good once it has `ended`: nothing is sent meanwhile."""
+    ended: bool = False
+    """True once the connection has let go of the stream, or the stream was taken from it."""
     fell_behind_at: float | None = None
     resync: ResyncReason | None = None
+
+    def release(self) -> None:
+        """Let events be sent again, unless it ended meanwhile."""
+        self.held = self.ended
 
     @property
     def is_behind(self) -> bool:
         """True where the next event is in memory no more."""
         return self.cursor < self.tail.first - 1
+
+
+class SocketGone(Exception):
+    """The server takes no frame for this socket any more."""
 
 
 class Connection:
@@ -137,9 +152,13 @@ class Connection:
     def wake(self, news_of: Following | None = None) -> None:
         """Say that there may be something to send, or that there is news of a stream."""
         if news_of is None or not self._sent_at_once(news_of):
-            self._has_news = True
-            if self._resting is not None and not self._resting.done():
-                self._resting.set_result(None)
+            self.wake_writer()
+
+    def wake_writer(self) -> None:
+        """Let the writer look for what there is to send."""
+        self._has_news = True
+        if self._resting is not None and not self._resting.done():
+            self._resting.set_result(None)
 
     async def send(self, frame: outbound.Frame) -> None:
         """Send a frame other than an event."""
@@ -148,15 +167,15 @@ class Connection:
     async def error(self, error: ProtocolError) -> None:
         """Send the `error` frame of a request that cannot be honoured."""
         metrics.errors.labels(error.code).inc()
-        await self.send(
-            outbound.Error(
-                ref=error.ref,
-                code=error.code,
-                message=error.message,
-                client_id=error.client_id,
-                retry_after_ms=None if error.retry_after is None else math.ceil(error.retry_after * 1000),
-            )
+        frame = outbound.Error(
+            ref=error.ref,
+            code=error.code,
+            message=error.message,
+            client_id=error.client_id,
+            retry_after_ms=None if error.retry_after is None else math.ceil(error.retry_after * 1000),
         )
+        with contextlib.suppress(SocketGone):  # then there is nobody to tell
+            await self.send(frame)
 
     def close(
         self, code: CloseCode, why: ErrorCode | None, message: str, *, first: outbound.Frame | None = None
@@ -198,16 +217,20 @@ class Connection:
 
     async def _send_wire(self, wire: Wire) -> None:
         key = "text" if isinstance(wire, str) else "bytes"
-        await self._send({"type": "websocket.send", key: wire})
+        try:
+            await self._send({"type": "websocket.send", key: wire})
+        except (OSError, RuntimeError) as error:
+            # Servers raise these for a socket that is gone; the consumer is told so by websocket.disconnect.
+            raise SocketGone(repr(error)) from error
 
     async def _write_forever(self) -> None:
         try:
             await self._write()
-        except (OSError, RuntimeError) as error:
-            # Servers raise these for a socket that is gone; the consumer hears of it by websocket.disconnect.
-            log.debug("socket gone while writing", connection=str(self.id), error=repr(error))
+        except SocketGone as error:
+            log.debug("socket gone while writing", connection=str(self.id), error=str(error))
         except Exception:
             log.exception("writing to a connection failed", connection=str(self.id))
+            metrics.delivery_failures.inc()
             self.close(CloseCode.INTERNAL, ErrorCode.INTERNAL, "A fault of the server: reconnect and resume.")
 
     async def _news(self) -> None:
@@ -251,13 +274,24 @@ class Connection:
         if cut is None:
             settings = conf.current()
             cut = tail.cut(*place, settings.batch_bytes, settings.compress_above)
-        if cut is None or not self._write_now(cut.wire):
+        if cut is None or (cut.wire is not None and not self._taken_now(cut.wire)):
             return False
         following.cursor = cut.last
         following.fell_behind_at = None
         self.sent += cut.count
-        cut.written()
+        if cut.wire is not None:
+            cut.written()
         return cut.last == tail.head
+
+    def _taken_now(self, wire: Wire) -> bool:
+        """Write a frame at once; return False where the socket does not take it now."""
+        try:
+            return self._write_now is not None and self._write_now(wire)
+        except Exception:
+            log.exception("write failed: left to the writer", connection=str(self.id))
+            metrics.delivery_failures.inc()
+            self._write_now = None
+            return False
 
     async def _advance(self, following: Following) -> bool:
         """Send one frame (or, without batches, one run) of a stream.
@@ -287,7 +321,8 @@ class Connection:
             if self.rate:
                 metrics.folded.inc(last - following.cursor - count)
             following.cursor = last
-            await self._send_events(wire, count, tail.heard_at(last))
+            if wire is not None:
+                await self._send_events(wire, count, tail.heard_at(last))
         else:
             await self._send_run(following, tail.after(following.cursor, settings.batch_bytes))
         return True
@@ -299,20 +334,20 @@ class Connection:
             wanted = run if following.selection.is_everything else [event for event in run if admits(event)]
             following.cursor = run[-1].seq
             if self.rate:
-                wanted, before = fold(wanted), len(wanted)
+                wanted, before = fold_for(fold, wanted, self.encoding), len(wanted)
                 metrics.folded.inc(before - len(wanted))
-            if wanted:
-                await self._send_events(
-                    batch_frame(wanted, self.encoding, above), len(wanted), wanted[-1].heard_at
-                )
+            wire, count = batch_frame(wanted, self.encoding, above)
+            if wire is not None:
+                await self._send_events(wire, count, wanted[-1].heard_at)
             return
         reached = following.cursor
         for event in run:
             if following.cursor != reached or following.held or self.rechecks or following.resync is not None:
                 return  # a resume has moved it meanwhile
             following.cursor = reached = event.seq
-            if admits(event):
-                await self._send_events(event.frame(self.encoding, above), 1, event.heard_at)
+            wire = event.frame(self.encoding, above) if admits(event) else None
+            if wire is not None:
+                await self._send_events(wire, 1, event.heard_at)
 
     async def _send_events(self, wire: Wire, count: int, heard_at: float | None) -> None:
         if telemetry.tracer is None:
@@ -332,11 +367,16 @@ class Connection:
             following.fell_behind_at = time.monotonic()
             metrics.catch_ups.inc()
         cursor = following.cursor
-        run = await self.hub.streams.pages.after(following.tail.stream, cursor)
+        try:
+            run = await self.hub.streams.pages.after(following.tail.stream, cursor)
+        except (OperationalError, InterfaceError) as error:
+            log.info("page not read yet", connection=str(self.id), error=str(error).strip())
+            await asyncio.sleep(CATCH_UP_PAUSE)
+            return True
         if following.held or self.rechecks:
             return False
-        if following.cursor != cursor:
-            return True
+        if following.cursor != cursor or following.resync is not None:
+            return True  # a resume moved it meanwhile, or what was read is of another log
         if not run or run[0].seq != cursor + 1:
             following.resync = "retention"
             return True

@@ -14,13 +14,12 @@ import random
 import signal
 import time
 import weakref
-from collections.abc import Coroutine
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
-from django.db import Error
+from django.db import InterfaceError, OperationalError
 
 from realtime import conf, metrics
 from realtime.events import announcing, publisher, reading
@@ -32,6 +31,7 @@ from realtime.hub.listening import Listener
 from realtime.hub.presence import PresenceWatch
 from realtime.hub.roster import Roster
 from realtime.hub.streams import Streams
+from realtime.hub.supervisor import Supervisor
 from realtime.hub.turns import in_turns
 from realtime.hub.watch import Watch
 from realtime.models import Asked
@@ -59,6 +59,8 @@ class Hub:
     """Streams, connections and the tasks that keep both right. `current()` returns the running loop's."""
 
     def __init__(self) -> None:
+        self.supervisor = Supervisor()
+        self.spawn = self.supervisor.spawn
         self.listener = Listener(lambda: {groups.CONTROL, *self.streams.tails}, self._heard)
         self.streams = Streams(self.listener, self.spawn)
         self.roster = Roster()
@@ -69,8 +71,6 @@ class Hub:
         self.draining = False
         self._swept = 0
         self._access = 0
-        self._sweep_failed = False
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._starting: asyncio.Task[None] | None = None
 
     @property
@@ -83,7 +83,7 @@ class Hub:
 
         Raises the database's error if it is away; the next call tries again.
         """
-        if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
+        if self._starting is None or _has_failed(self._starting):
             self._starting = asyncio.get_running_loop().create_task(self._start())
         await asyncio.shield(self._starting)
 
@@ -92,26 +92,13 @@ class Hub:
         self._swept, self._access, self.streams.epoch = origin.position, origin.access_position, origin.epoch
         self.ledger.epoch = self.epoch
         announcing.attach(asyncio.get_running_loop())
-        for work in (
-            self.listener.run(),
-            self._sweep_forever(),
-            self._tick_forever(),
-            self._watch_forever(),
-            self.ledger.run(),
-            self.presence.run(),
-        ):
-            self.spawn(work)
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run `work` as a task of this hub; a failure of it is logged."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("task of the hub failed", exc_info=task.exception())
+        repeat = self.supervisor.repeat
+        repeat("listener", self.listener.receive)
+        repeat("sweep", self._sweep_when_due)
+        repeat("ticks", self._tick)
+        repeat("access", self._look_at_all)
+        repeat("connection rows", self.ledger.write_when_due)
+        repeat("presence", self.presence.look_when_due)
 
     # Connections
 
@@ -189,24 +176,23 @@ class Hub:
 
     async def stop(self) -> None:
         """End the hub: write the last rows, cancel its tasks."""
-        for connection in list(self.roster.connections.values()):
-            await self.release(connection, CloseCode.RESTART)
-        if self._starting is not None:
-            try:
+        try:
+            for connection in list(self.roster.connections.values()):
+                await self.release(connection, CloseCode.RESTART)
+            if self._starting is not None:
                 await asyncio.wait_for(self.ledger.write(stopped=True), conf.current().clean_up_timeout)
-            except (Error, TimeoutError) as error:
-                log.warning(
-                    "last connection rows not written",
-                    error=str(error),
-                    next="they expire with the heartbeat",
-                )
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        except Exception as error:
+            log.warning(
+                "last connection rows not written",
+                error=repr(error),
+                next="they expire with the heartbeat",
+            )
+        finally:
+            await self.supervisor.stop()
 
     # Listening and sweeping
 
-    def _heard(self, message: dict[str, Any]) -> None:
+    def _heard(self, message: Any) -> None:
         if message["type"] == "stream.events":
             if message.get("access", 0) > self._access:
                 # Another process placed a change of access before this, and its announcement is slower, or lost. The
@@ -215,8 +201,10 @@ class Hub:
             else:
                 self.streams.take(message["stream"], message["events"])
         elif message["type"] == "control.access":
-            self._access = max(self._access, message["position"])
             self._access_changed(message["data"])
+            self._access = max(
+                self._access, message["position"]
+            )  # only now: what came after it may be delivered
         elif message["type"] == "control.drain":
             self.drain_asked(message["process"])
         elif message["type"] == "control.asked":
@@ -225,23 +213,19 @@ class Hub:
         else:
             log.warning("unknown group message", type=message["type"])
 
-    async def _sweep_forever(self) -> None:
-        while True:
-            settings = conf.current()
-            pause = settings.sweep_shared if self.listener.hears_all else settings.sweep_local
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self.listener.sweep_now.wait()
-            self.listener.sweep_now.clear()
-            try:
-                await self.sweep()
-                self._sweep_failed = False
-            except Error as error:
-                metrics.sweep_failures.inc()
-                if not self._sweep_failed:
-                    log.warning("sweep failed", error=str(error).strip(), next="trying again")
-                self._sweep_failed = True
-                await asyncio.sleep(settings.sweep_local)
+    async def _sweep_when_due(self) -> None:
+        settings = conf.current()
+        pause = settings.sweep_shared if self.listener.hears_all else settings.sweep_local
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self.listener.sweep_now.wait()
+        self.listener.sweep_now.clear()
+        try:
+            await self.sweep()
+        except Exception:
+            metrics.sweep_failures.inc()
+            self.listener.sweep_now.set()  # what it was for is still to be done
+            raise
 
     async def sweep(self) -> None:
         """Look through the rows for what was not announced; join groups that could not be joined.
@@ -254,46 +238,62 @@ class Hub:
             publisher.wake()
         if swept.epoch != self.epoch or swept.position < self._swept:
             log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
+            await self.streams.begin_anew(swept.epoch)
             self._swept, self._access, self.ledger.epoch = swept.position, swept.access_position, swept.epoch
             self.ledger.look()  # this process is unknown there
-            await self.streams.begin_anew(swept.epoch)
             return
         for data in swept.access:  # first: see `Watch.access_changed`
             self._access_changed(data)
         self._access = max(self._access, swept.access_position)
-        level = await self.streams.level(swept.heads)
-        if level:
-            self._swept = swept.position
+        await self.streams.level(swept.heads)  # keeps what it cannot reach yet
+        self._swept = swept.position
         await self.listener.join_missing()
         await self.streams.forget_idle()
 
     # Access and time
 
     def _access_changed(self, data: str) -> None:
-        changed = msgspec.json.decode(data)
-        self.watch.access_changed(
-            set(changed["user_ids"]), set(changed["client_ids"]), set(changed["sessions"])
-        )
+        try:
+            changed = msgspec.json.decode(data)
+            users, clients, sessions = (set(changed[key]) for key in ("user_ids", "client_ids", "sessions"))
+        except Exception:
+            # What cannot be read may be about anybody. It stays in the log: raised, it would stop the sweep for good.
+            log.exception("change of access not read", next="access is checked again for everybody")
+            metrics.task_failures.labels("change of access").inc()
+            users = {str(each.identity.user_id) for each in self.roster.connections.values()}
+            clients, sessions = set(), set()
+        self.watch.access_changed(users, clients, sessions)
 
-    async def _tick_forever(self) -> None:
-        while True:
-            due = time.monotonic() + TICK_SECONDS
-            await asyncio.sleep(TICK_SECONDS)
-            self.gauges.sample(time.monotonic() - due)
-            for encoding in Encoding:
-                metrics.sending(encoding).settle()
+    async def _tick(self) -> None:
+        due = time.monotonic() + TICK_SECONDS
+        await asyncio.sleep(TICK_SECONDS)
+        self.gauges.sample(time.monotonic() - due)
+        for encoding in Encoding:
+            metrics.sending(encoding).settle()
 
-    async def _watch_forever(self) -> None:
-        while True:
-            lags: list[int] = []
-            for some, pause in in_turns(list(self.roster.connections.values()), TICK_SECONDS):
-                here = [
-                    each for each in some if each.id in self.roster.connections
-                ]  # some may have gone meanwhile
-                self.watch.look(here)
-                lags += [each.lag() for each in here if each.rate is None]  # who has a rate waits on purpose
-                await asyncio.sleep(pause)
-            self.gauges.lags(lags)
+    async def _look_at_all(self) -> None:
+        lags: list[int] = []
+        for some, pause in in_turns(list(self.roster.connections.values()), TICK_SECONDS):
+            here = [
+                each for each in some if each.id in self.roster.connections
+            ]  # some may have gone meanwhile
+            self._look_at(here)
+            lags += [each.lag() for each in here if each.rate is None]  # who has a rate waits on purpose
+            await asyncio.sleep(pause)
+        self.gauges.lags(lags)
+
+    def _look_at(self, connections: list[Connection]) -> None:
+        """Look at each for itself: one that cannot be looked at must not hide the others."""
+        for connection in connections:
+            try:
+                self.watch.look([connection])
+            except Exception:
+                log.exception("connection not looked at", connection=str(connection.id))
+                metrics.task_failures.labels("access").inc()
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
@@ -316,8 +316,20 @@ async def warm_up() -> None:
     """Start the running loop's hub before its first socket: the process is known from the start, idle or not."""
     try:
         await current().start()
-    except Error as error:
+    except (OperationalError, InterfaceError) as error:
         log.warning("hub not started yet", error=str(error).strip(), next="the first socket tries again")
+    except Exception:
+        log.exception("hub not started yet", next="the first socket tries again")
+
+
+def failing_tasks() -> list[str]:
+    """Return the names of the long-lived tasks whose last round failed, of any hub of this process."""
+    return sorted({name for hub in list(_hubs.values()) for name in hub.supervisor.failures})
+
+
+def tasks_are_ready() -> bool:
+    """Return whether what delivery depends on works, in every hub of this process."""
+    return all(hub.supervisor.is_ready for hub in list(_hubs.values()))
 
 
 def is_draining() -> bool:

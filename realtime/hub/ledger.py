@@ -7,6 +7,7 @@ waits for the next turn.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
-from django.db import Error
 from django.db.models import F
 from django.utils import timezone
 
@@ -112,21 +112,14 @@ class Ledger:
         self._beaten_at = float("-inf")
         self._changed.set()
 
-    async def run(self) -> None:
-        """Write for ever: changes soon after they happen, the heartbeat when it is due."""
-        while True:
-            settings = conf.current()
-            try:
-                async with asyncio.timeout(settings.heartbeat):
-                    await self._changed.wait()
-                await asyncio.sleep(settings.connections_flush)
-            except TimeoutError:
-                self._changed.clear()
-            try:
-                await self.write()
-            except Error as error:
-                log.warning("connection rows not written", error=str(error).strip(), next="trying again")
-                await asyncio.sleep(1)
+    async def write_when_due(self) -> None:
+        """Write changes soon after they happen, the heartbeat when it is due."""
+        settings = conf.current()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.heartbeat):
+                await self._changed.wait()
+            await asyncio.sleep(settings.connections_flush)
+        await self.write()
 
     async def write(self, *, stopped: bool = False) -> None:
         """Write what is waiting, and the heartbeat if it is due."""
@@ -154,6 +147,7 @@ class Ledger:
             self._closed = closed | self._closed
             self._selected = selected | self._selected
             self._reached = reached | self._reached
+            self._changed.set()
             raise
         if beat:
             self._beaten_at = time.monotonic()

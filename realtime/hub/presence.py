@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
-from django.db import Error
 
 from engagement import access
 from realtime import conf, metrics, presence
@@ -81,19 +80,15 @@ class PresenceWatch:
         places = found.keys() | {place for place in self._places if place.msp_id == msp_id}
         return {place: self._told(place) | found.get(place, {}) for place in places}
 
-    async def run(self) -> None:
-        """Look and tell, for ever."""
-        while True:
-            await asyncio.sleep(conf.current().presence_interval)
-            listening = list(self._listening())
-            if not listening:
-                self._places.clear()
-                self._known.clear()
-                continue
-            try:
-                await self._look(listening)
-            except Error as error:
-                log.warning("presence not read", error=str(error).strip(), next="trying again")
+    async def look_when_due(self) -> None:
+        """Look and tell."""
+        await asyncio.sleep(conf.current().presence_interval)
+        listening = list(self._listening())
+        if listening:
+            await self._look(listening)
+        else:
+            self._places.clear()
+            self._known.clear()
 
     def _listening(self) -> Iterable[tuple[Connection, Following]]:
         for connection in self._hub.roster.connections.values():

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.db import Error
+from django.db import InterfaceError, OperationalError
 
 from realtime import conf, metrics, telemetry
 from realtime.events import reading
@@ -38,16 +38,35 @@ class Streams:
         self.tails: dict[str, Tail] = {}
         self.pages = Pages()
         self.epoch = ""
+        self._logs_begun = 0
+        """Grows with each log that was begun: what was read of an earlier one is worth nothing."""
         self._listener = listener
         self._spawn = spawn
-        self._opening: dict[str, asyncio.Future[None]] = {}
+        self._opening: dict[Tail, asyncio.Future[None]] = {}
         self._repairing: set[str] = set()
+        self._behind: dict[str, int] = {}
+        """Heads that a sweep found, of followed streams that have not reached them yet."""
 
     async def follow(self, connection: Connection, stream: str) -> Following:
-        """Let a connection follow a stream from its head on: join first, then read."""
-        known = connection.following.get(stream)
-        if known is not None:
-            return known
+        """Let a connection follow a stream from its head on: join first, then read.
+
+        What is returned may have `ended` already: the socket went, or lost access, meanwhile.
+        """
+        following = connection.following.get(stream) or self._begin(connection, stream)
+        try:
+            if following.tail.head < 0:
+                await self._open(following.tail)
+        except BaseException:
+            if connection.following.get(stream) is following:
+                self.unfollow(connection, stream)
+            raise
+        if following.cursor < 0:
+            following.cursor = following.tail.head
+            following.resync = None  # it has been told nothing that it would have to refetch
+            following.release()
+        return following
+
+    def _begin(self, connection: Connection, stream: str) -> Following:
         tail = self.tails.get(stream)
         if tail is None:
             tail = self.tails[stream] = Tail(stream, conf.current().tail_events, conf.current().tail_bytes)
@@ -55,14 +74,6 @@ class Streams:
         following = Following(connection, tail, cursor=-1, held=True)
         connection.following[stream] = following
         tail.followers.add(following)
-        try:
-            if tail.head < 0:
-                await self._open(tail)
-        except BaseException:
-            self.unfollow(connection, stream)
-            raise
-        following.cursor = tail.head
-        following.held = False
         return following
 
     def unfollow(self, connection: Connection, stream: str) -> None:
@@ -70,7 +81,7 @@ class Streams:
         following = connection.following.pop(stream, None)
         if following is None:
             return
-        following.held = True
+        following.held = following.ended = True
         following.tail.followers.discard(following)
         if not following.tail.followers:
             following.tail.idle_since = time.monotonic()
@@ -80,23 +91,15 @@ class Streams:
 
         Decided from memory where it reaches back far enough, from the rows otherwise. The connection is held:
         release it with
-        `following.held = False` and `wake()` once the client was told.
+        `following.release()` and `wake()` once the client was told.
         """
         following.held = True
-        tail = following.tail
-        decision: Replay | Resync
-        if epoch is not None and epoch != self.epoch:
+        tail, log_then = following.tail, self._logs_begun
+        decision = await self._decide(tail, position, epoch)
+        if following.ended:
+            decision = Resync(tail.stream, "unknown", tail.head)
+        elif self._logs_begun != log_then:
             decision = Resync(tail.stream, "epoch", tail.head)
-        elif position > tail.head:
-            decision = await self.pages.decide(tail.stream, position, epoch)
-            if isinstance(decision, Replay):
-                await self._repair(tail, "resume")
-        elif tail.head - position > conf.current().backlog_events:
-            decision = Resync(tail.stream, "backlog", tail.head)
-        elif position >= tail.first - 1:
-            decision = Replay(tail.stream, position, tail.head)
-        else:
-            decision = await self.pages.decide(tail.stream, position, epoch)
         if isinstance(decision, Replay):
             following.cursor = position
             following.fell_behind_at = None
@@ -107,23 +110,35 @@ class Streams:
         ).inc()
         return decision
 
+    async def _decide(self, tail: Tail, position: int, epoch: str | None) -> Replay | Resync:
+        if epoch is not None and epoch != self.epoch:
+            return Resync(tail.stream, "epoch", tail.head)
+        if tail.head - position > conf.current().backlog_events:
+            return Resync(tail.stream, "backlog", tail.head)
+        if tail.first - 1 <= position <= tail.head:
+            return Replay(tail.stream, position, tail.head)
+        decision = await self.pages.decide(tail.stream, position, epoch)
+        if isinstance(decision, Replay) and decision.head > tail.head:
+            await self._repair(tail, "resume")
+        return decision
+
     def take(self, stream: str, announced: Iterable[Any]) -> None:
-        """Take what was announced; see to what is missing."""
+        """Take what was announced; see to what is missing.
+
+        Raise ValueError (or TypeError) for what is no announcement: nothing of it is taken.
+        """
         tail = self.tails.get(stream)
         if tail is None:
             return
-        events = [
-            StreamEvent(stream, seq, type_, client_id, severity, timestamp, data)
-            for seq, _position, type_, client_id, severity, timestamp, data in announced
-        ]
+        events = [_announced(stream, *event) for event in announced]
         with telemetry.span("realtime.hear", stream=stream, events=len(events)) as span:
             appended, doubled, missing = tail.offer(events)
             span.note(seq=tail.head)
         if doubled:
             metrics.doubles.inc(doubled)
         if appended:
-            _arrived(events[-1].timestamp)
             tail.wake()
+            _arrived(events[-1].timestamp)
         if missing:
             self._spawn(self._repair(tail, "gap"))
 
@@ -131,26 +146,39 @@ class Streams:
         """Bring the followed streams to the heads that a sweep found.
 
         Return False where some are still behind: the database went away, another repair was under way, or a
-        head was just being read.
+        head was just being read. They are looked at again the next time, whatever the sweep finds then.
         """
         for stream, head in heads.items():
+            self._behind[stream] = max(head, self._behind.get(stream, 0))
+        for stream, head in list(self._behind.items()):
             tail = self.tails.get(stream)
             if tail is not None and 0 <= tail.head < head:
                 await self._repair(tail, "sweep")
         for tail in list(self.tails.values()):
             if tail.ahead and tail.head >= 0:
                 await self._repair(tail, "sweep")
-        tails = [(self.tails.get(stream), head) for stream, head in heads.items()]
-        return all(tail is None or tail.head >= head for tail, head in tails)
+        self._behind = {
+            stream: head
+            for stream, head in self._behind.items()
+            if (found := self.tails.get(stream)) is not None and found.head < head
+        }
+        return not self._behind
 
     async def begin_anew(self, epoch: str) -> None:
-        """Start over on another log: positions mean nothing any more, so everybody refetches."""
+        """Start over on another log: positions mean nothing any more, so everybody refetches.
+
+        All that is read is read first: where that fails, the next sweep finds everything as it was.
+        """
+        heads: dict[str, int] = {}
+        while unread := [stream for stream in self.tails if stream not in heads]:
+            heads |= await threads.run("hub", reading.heads, unread)
         self.epoch = epoch
+        self._logs_begun += 1
         self.pages = Pages()
-        heads = await threads.run("hub", reading.heads, list(self.tails))
+        self._behind.clear()
         for stream, tail in self.tails.items():
             tail.ahead.clear()
-            tail.jump(heads.get(stream, 0))
+            tail.jump(heads[stream])
             for following in tail.followers:
                 following.resync = "epoch"
             tail.wake()
@@ -159,55 +187,66 @@ class Streams:
         """Let go of streams that nobody has followed for a while."""
         limit = time.monotonic() - conf.current().linger
         for stream, tail in list(self.tails.items()):
+            if self.tails.get(stream) is not tail:
+                continue  # let go and followed anew, while another stream was left
             if tail.idle_since is not None and tail.idle_since < limit and not tail.followers:
                 del self.tails[stream]
                 await self._listener.leave(stream)
 
     async def _open(self, tail: Tail) -> None:
         """Join the stream's group and read its head; once, whoever asks."""
-        running = self._opening.get(tail.stream)
+        running = self._opening.get(tail)
         if running is None:
-            running = asyncio.ensure_future(self._join_and_read(tail))
-            self._opening[tail.stream] = running
-            running.add_done_callback(lambda _: self._opening.pop(tail.stream, None))
+            running = self._opening[tail] = asyncio.ensure_future(self._join_and_read(tail))
+            running.add_done_callback(lambda _: self._opening.pop(tail, None))
         await asyncio.shield(running)
 
     async def _join_and_read(self, tail: Tail) -> None:
         await self._listener.join(tail.stream)
         head = await threads.run("hub", reading.head, tail.stream)
-        tail.begin(head)
+        if tail.head < 0:  # else another log was begun meanwhile, and its head is known
+            tail.begin(head)
         if tail.ahead:
             await self._repair(tail, "join")
 
     async def _repair(self, tail: Tail, found_by: str) -> None:
-        """Read what is missing after a tail's head from the rows."""
+        """Read what is missing after a tail's head from the rows. A failure is left to the next sweep."""
         if tail.stream in self._repairing:
             return
         self._repairing.add(tail.stream)
         try:
-            while True:
-                before = tail.head
-                rows = await threads.run("hub", reading.page, tail.stream, before, REPAIR_PAGE)
-                if not rows:
-                    break
-                if tail.head == before and rows[0].seq != before + 1:
-                    self._lost(tail, rows[0].seq - 1)
-                appended, _, _ = tail.offer(to_event(tail.stream, row) for row in rows)
-                if appended:
-                    metrics.gaps.labels(found_by).inc()
-                    _arrived(rows[-1].timestamp)
-                    tail.wake()
-                if len(rows) < REPAIR_PAGE:
-                    break
-        except Error as error:
+            await self._read_on(tail, found_by)
+        except (OperationalError, InterfaceError) as error:
             log.warning(
                 "gap not repaired yet",
                 stream=tail.stream,
                 error=str(error).strip(),
                 next="the sweep tries again",
             )
+        except Exception:
+            log.exception("gap not repaired yet", stream=tail.stream, next="the sweep tries again")
+            metrics.task_failures.labels("repair").inc()
         finally:
             self._repairing.discard(tail.stream)
+
+    async def _read_on(self, tail: Tail, found_by: str) -> None:
+        announced = set(tail.ahead)
+        while True:
+            before, log_then = tail.head, self._logs_begun
+            rows = await threads.run("hub", reading.page, tail.stream, before, REPAIR_PAGE)
+            if self._logs_begun != log_then:
+                return  # these rows are of the log before, or the tail has them
+            if rows and tail.head == before and rows[0].seq != before + 1:
+                self._lost(tail, rows[0].seq - 1)
+            appended, _, _ = tail.offer(to_event(tail.stream, row) for row in rows)
+            if appended:
+                metrics.gaps.labels(found_by).inc()
+                tail.wake()
+                _arrived(rows[-1].timestamp)
+            if len(rows) < REPAIR_PAGE:
+                break
+        for seq in announced:  # before the rows were read, and not among them: no event of this log
+            tail.ahead.pop(seq, None)
 
     def _lost(self, tail: Tail, head: int) -> None:
         """What lies up to `head` is beyond retention: whoever has not got it must refetch."""
@@ -218,7 +257,27 @@ class Streams:
         tail.wake()
 
 
+def _announced(
+    stream: str,
+    seq: int,
+    _position: int,
+    type_: str,
+    client_id: str,
+    severity: str,
+    timestamp: str,
+    data: str,
+) -> StreamEvent:
+    """Return an announced event. Raise ValueError where it is not of the shape this version announces."""
+    texts = (type_, client_id, severity, timestamp, data)
+    if type(seq) is not int or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"An announced event of another shape, in {stream}.")
+    return StreamEvent(stream, seq, type_, client_id, severity, timestamp, data)
+
+
 def _arrived(timestamp: str) -> None:
     """Note how long an event took to the hub, by announcement or from the rows; the newest of a run stands for it."""
-    took = (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+    try:
+        took = (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds()
+    except (ValueError, TypeError):  # no time, or one without a zone
+        return
     metrics.to_hub.observe(max(0.0, took))

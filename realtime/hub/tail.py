@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import structlog
 
 from realtime import metrics
 from realtime.protocol import encoding as wire
@@ -19,6 +22,8 @@ from realtime.protocol.encoding import Encoding, Wire
 
 if TYPE_CHECKING:
     from realtime.hub.connection import Following
+
+log = structlog.get_logger(__name__)
 
 Fold = Callable[[Sequence["StreamEvent"]], Sequence["StreamEvent"]]
 
@@ -64,8 +69,8 @@ class StreamEvent:
         self.data = data
         self.heard_at: float | None = None
         """When the hub took it, by the monotonic clock; None for one that was read for a single connection."""
-        self._bodies: dict[bool, bytes] = {}
-        self._wires: dict[Encoding, Wire] = {}
+        self._bodies: dict[bool, bytes | None] = {}
+        self._wires: dict[Encoding, Wire | None] = {}
 
     @property
     def size(self) -> int:
@@ -77,21 +82,58 @@ class StreamEvent:
         """Bytes it may come to hold in memory: its data as it came, serialised, and as a frame."""
         return 3 * len(self.data) + OVERHEAD
 
-    def body(self, encoding: Encoding) -> bytes:
-        """Return the serialised frame, before compression."""
+    def body(self, encoding: Encoding) -> bytes | None:
+        """Return the serialised frame, before compression; None where `encoding` cannot carry it.
+
+        The event is then left out for connections with that encoding, and they go on with the next one. A `resync`
+        would not help them: the event would be there again at each resume.
+        """
         binary = encoding is Encoding.MSGPACK
         if binary not in self._bodies:
             write = wire.event_msgpack if binary else wire.event_json
-            self._bodies[binary] = write(
-                self.type, self.client_id, self.stream, self.seq, self.timestamp, self.data, self.folded
-            )
+            try:
+                body = write(
+                    self.type, self.client_id, self.stream, self.seq, self.timestamp, self.data, self.folded
+                )
+            except Exception as error:
+                _skipped(self, encoding, error)
+                body = None
+            self._bodies[binary] = body
         return self._bodies[binary]
 
-    def frame(self, encoding: Encoding, compress_above: int) -> Wire:
-        """Return the frame of this event alone."""
+    def frame(self, encoding: Encoding, compress_above: int) -> Wire | None:
+        """Return the frame of this event alone; None where `encoding` cannot carry it."""
         if encoding not in self._wires:
-            self._wires[encoding] = wire.finish(self.body(encoding), encoding, compress_above)
+            body = self.body(encoding)
+            self._wires[encoding] = None if body is None else wire.finish(body, encoding, compress_above)
         return self._wires[encoding]
+
+
+SKIPS_KNOWN = 1000
+"""Events in an encoding that cannot carry them: so many are remembered, to log and count each once."""
+
+_skips: OrderedDict[tuple[str, int, str, Encoding], None] = OrderedDict()
+
+
+def _skipped(event: StreamEvent, encoding: Encoding, error: Exception) -> None:
+    """Log and count, once a process, an event that is read from the rows again at each resume."""
+    carrier = Encoding.MSGPACK if encoding is Encoding.MSGPACK else Encoding.JSON
+    key = (event.stream, event.seq, event.timestamp, carrier)
+    if key in _skips or event.folded > 1:  # of folded events each goes out, or is skipped, for itself
+        return
+    _skips[key] = None
+    if len(_skips) > SKIPS_KNOWN:
+        _skips.popitem(last=False)
+    metrics.skipped.labels(carrier).inc()
+    log.error(
+        "event cannot be encoded",
+        stream=event.stream,
+        seq=event.seq,
+        type=event.type,
+        encoding=str(carrier),
+        exc_info=error,
+        next="connections with this encoding go on without it",
+    )
 
 
 def cut(events: Sequence[StreamEvent], most_bytes: int) -> Sequence[StreamEvent]:
@@ -104,12 +146,30 @@ def cut(events: Sequence[StreamEvent], most_bytes: int) -> Sequence[StreamEvent]
     return events
 
 
-def batch_frame(events: Sequence[StreamEvent], encoding: Encoding, compress_above: int) -> Wire:
-    """Return one frame for `events`: a `batch`, or the event's own frame where it is one."""
+def fold_for(fold: Fold, events: Sequence[StreamEvent], encoding: Encoding) -> Sequence[StreamEvent]:
+    """Return `events` folded; as they are where `encoding` cannot carry what they fold to.
+
+    One event that it cannot carry must not take others of its subject with it.
+    """
+    folded = fold(events)
+    return folded if all(event.body(encoding) is not None for event in folded) else events
+
+
+def batch_frame(
+    events: Sequence[StreamEvent], encoding: Encoding, compress_above: int
+) -> tuple[Wire | None, int]:
+    """Return one frame for `events`, a `batch` or the event's own frame where it is one, and how many are in it.
+
+    Those that `encoding` cannot carry are left out; None where there is nothing else.
+    """
     if len(events) == 1:
-        return events[0].frame(encoding, compress_above)
-    body = wire.batch([event.body(encoding) for event in events], encoding)
-    return wire.finish(body, encoding, compress_above)
+        frame = events[0].frame(encoding, compress_above)
+        return frame, int(frame is not None)
+    bodies = [body for event in events if (body := event.body(encoding)) is not None]
+    if not bodies:
+        return None, 0
+    body = wire.batch(bodies, encoding) if len(bodies) > 1 else bodies[0]
+    return wire.finish(body, encoding, compress_above), len(bodies)
 
 
 class Cut:
@@ -117,8 +177,9 @@ class Cut:
 
     __slots__ = ("count", "heard_at", "last", "sockets", "waits", "wire")
 
-    def __init__(self, wire: Wire, last: int, count: int, heard_at: float | None) -> None:
+    def __init__(self, wire: Wire | None, last: int, count: int, heard_at: float | None) -> None:
         self.wire = wire
+        """None where the encoding can carry none of its events."""
         self.last = last
         """The seq of its last event."""
         self.count = count
@@ -159,7 +220,7 @@ class Tail:
         self._events: list[StreamEvent] = []
         self._start = 0
         self._bytes = 0
-        self._frames: dict[tuple[Encoding, int, int, int, Fold | None], tuple[Wire, int, int]] = {}
+        self._frames: dict[tuple[Encoding, int, int, int, Fold | None], tuple[Wire | None, int, int]] = {}
 
     @property
     def first(self) -> int:
@@ -178,7 +239,7 @@ class Tail:
                 appended += 1
             elif event.seq <= self.head:
                 doubled += 1
-            else:
+            elif len(self.ahead) < self._most_events:  # what is beyond comes from the rows
                 self.ahead[event.seq] = event
         appended += self._catch_up_with_ahead()
         return appended, doubled, bool(self.ahead) and self.head >= 0
@@ -215,9 +276,10 @@ class Tail:
         most_bytes: int,
         compress_above: int,
         fold: Fold | None = None,
-    ) -> tuple[Wire, int, int]:
+    ) -> tuple[Wire | None, int, int]:
         """Return the frame for all that lies between `cursor` and the head (within `most_bytes`, folded if
-        `fold` is given), its last seq, and its count.
+        `fold` is given), the last seq that it stands for, and its count. The frame is None where `encoding` can
+        carry nothing of it.
 
         Made once for all who are at the same place.
         """
@@ -226,8 +288,9 @@ class Tail:
         if made is None:
             events = self.after(cursor, most_bytes)
             if fold is not None:
-                events = fold(events)
-            made = (batch_frame(events, encoding, compress_above), events[-1].seq, len(events))
+                events = fold_for(fold, events, encoding)
+            frame, count = batch_frame(events, encoding, compress_above)
+            made = (frame, events[-1].seq, count)
             if len(self._frames) >= FRAMES_KEPT:
                 self._frames.clear()
             self._frames[key] = made
@@ -254,11 +317,16 @@ class Tail:
 
     def _wake_followers(self) -> None:
         self._waking = False
-        for following in self.followers:
-            following.connection.wake(following)
+        for following in tuple(self.followers):  # a copy: a socket that ends meanwhile leaves the set
+            try:
+                following.connection.wake(following)
+            except Exception:
+                log.exception("connection not woken", connection=str(following.connection.id))
+                metrics.delivery_failures.inc()
+                following.connection.wake_writer()
         self.alerted = False
         for (_, encoding), cut in self.cuts.items():
-            if cut is not None:
+            if cut is not None and cut.wire is not None:
                 metrics.sending(encoding).count(cut.sockets, cut.count, len(cut.wire), cut.waits)
         self.cuts.clear()
 

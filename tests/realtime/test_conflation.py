@@ -219,13 +219,13 @@ def test_folded_rounds_end_where_all_events_end(updates, data):
             assert state([*got, *missing], merges=merges) == state(events, merges=merges)
             assert state([*got, *fold(missing)], merges=merges) == state(events, merges=merges)
     if received:
-        read = json.loads(batch_frame(received, Encoding.JSON, 512))
+        read = json.loads(batch_frame(received, Encoding.JSON, 512)[0])
         assert [one["seq"] for one in read.get("messages", [read])] == [found.seq for found in received]
 
 
 def test_a_round_of_saved_changes_is_a_batch_of_the_protocol():
     folded = fold([uses(1, "x", 1, 1), uses(2, "x", 1, 2), event(3, "alert", {"id": "1"})])
 
-    batch = msgspec.json.decode(batch_frame(folded, Encoding.JSON, 512), type=Batch)
+    batch = msgspec.json.decode(batch_frame(folded, Encoding.JSON, 512)[0], type=Batch)
 
     assert [(one.seq, getattr(one, "folded", None)) for one in batch.messages] == [(2, 2), (3, None)]

@@ -53,7 +53,7 @@ class Process:
         self.context = contextvars.copy_context()
         self.context.run(_current.set, self)
         self.hub = hubs.Hub()
-        self.hub._tasks = OrderedSet()  # type: ignore[assignment]
+        self.hub.supervisor._tasks = OrderedSet()  # type: ignore[assignment]
         self.publisher = publisher.Publisher()
         self.on_terminated: Callable[[], None] = lambda: None
 
