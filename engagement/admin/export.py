@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
@@ -69,6 +70,12 @@ def _chunks(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[st
 
 async def _in_a_thread(chunks: Iterator[str]) -> AsyncIterator[str]:
     """Read from the database apart from the event loop; Django would collect the whole file first."""
-    read: Callable[[], Any] = lambda: next(chunks, None)  # noqa: E731 - StopIteration cannot cross into a coroutine
+
+    def read() -> str | None:
+        try:
+            return next(chunks, None)  # StopIteration cannot cross into a coroutine
+        finally:
+            close_old_connections()  # a slow reader keeps no connection of the pool's while it reads
+
     while (chunk := await sync_to_async(read)()) is not None:
         yield chunk

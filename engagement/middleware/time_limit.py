@@ -15,9 +15,9 @@ from contextvars import ContextVar
 from typing import Any, cast
 
 import structlog
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, close_old_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponseBase
@@ -165,6 +165,8 @@ def time_limit(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequ
             raise
         finally:
             _current.reset(token)
+            # Django gives the connection back when the answer is sent: slow readers would keep all of the pool's.
+            await sync_to_async(close_old_connections)()
 
     return middleware
 

@@ -124,6 +124,76 @@ async def test_who_waits_for_a_connection_is_told_in_words(portal_server, in_thr
     assert all(answer.headers["Retry-After"] for answer in answers if answer.status_code == 503)
 
 
+@pytest.mark.server
+@pytest.mark.slow
+async def test_slow_readers_keep_no_connection_to_the_database(portal_server, in_thread):
+    """More of them than the pool has connections, each with a large answer that it does not read."""
+    tenant = (await in_thread(two_tenants))[0]
+    await in_thread(lambda: AlertFactory.create_batch(200, client=tenant.client, details="x" * 9000))
+    server = await in_thread(lambda: portal_server("uvicorn", env={"DATABASE_POOL_SIZE": "6"}))
+    token = token_for(tenant.client_user)
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    request = (
+        f"GET /api/v1/alerts/?page_size=200 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )
+    readers = []
+    for _ in range(12):
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        writer.write(request.encode())
+        readers.append((reader, writer))
+    for reader, _ in readers:
+        assert b"200 OK" in await asyncio.wait_for(reader.readline(), 30)
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http:
+        for _ in range(3):
+            answer = await http.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == 200
+    for _, writer in readers:
+        writer.close()
+
+
+class TestBodies:
+    """Against an application that reads the body and answers, as Django does."""
+
+    def admission(self):
+        from engagement.middleware.admission import Admission
+
+        async def pages(scope, receive, send):
+            while (await receive()).get("more_body"):
+                pass
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        return Admission(pages)
+
+    async def status(self, admission, messages, path="/api/v1/alerts/"):
+        sent = []
+
+        async def receive():
+            if not messages:
+                await asyncio.sleep(60)
+            return messages.pop(0)
+
+        async def send(message):
+            sent.append(message)
+
+        await admission({"type": "http", "method": "POST", "path": path, "client": ["::1", 1]}, receive, send)
+        return sent[0]["status"]
+
+    async def test_a_huge_one_is_refused(self):
+        part = {"type": "http.request", "body": b"x" * 2**20, "more_body": True}
+        assert await self.status(self.admission(), [dict(part) for _ in range(12)]) == 413
+
+    @pytest.mark.parametrize("path", ["/login/", "/api/v1/alerts/"])
+    async def test_a_slow_one_holds_no_place_and_ends(self, monkeypatch, path):
+        monkeypatch.setattr("engagement.middleware.admission.BODY_SECONDS", 0.5)
+        admission, part = self.admission(), {"type": "http.request", "body": b"x", "more_body": True}
+        slow = [asyncio.ensure_future(self.status(admission, [dict(part)], path)) for _ in range(20)]
+        await asyncio.sleep(0)
+        whole = {"type": "http.request", "body": b"x", "more_body": False}
+        assert await self.status(admission, [whole], path) == 200
+        assert set(await asyncio.gather(*slow)) == {408}
+
+
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT count(*) FROM n"
 
 
