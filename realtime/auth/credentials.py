@@ -6,16 +6,18 @@ First found wins: subprotocol, header, `?token=`, `?ticket=`, session cookie.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs
 
 from django.conf import settings
 
+from realtime.auth.handshake import HandshakeRequest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BEARER_PREFIX = "bearer."
+NOTHING = {"", "null", "undefined", "none", "nan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +39,23 @@ def query(scope: Mapping[str, Any]) -> dict[str, str]:
     return {name: values[-1] for name, values in parsed.items()}
 
 
-def header(scope: Mapping[str, Any], name: str) -> str | None:
-    """Return a header of a handshake, by lower-case name."""
-    wanted = name.encode()
-    return next(
-        (value.decode("latin-1") for key, value in scope.get("headers", ()) if key.lower() == wanted), None
-    )
-
-
 def find(scope: Mapping[str, Any], parameters: Mapping[str, str]) -> Credential | None:
     """Return the credential that a handshake brings, if any."""
     for offered in scope.get("subprotocols", ()):
-        if offered.startswith(BEARER_PREFIX):
-            return Credential("token", offered.removeprefix(BEARER_PREFIX))
-    scheme, _, value = (header(scope, "authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and value.strip():
+        if offered.startswith(BEARER_PREFIX) and _is_given(token := offered.removeprefix(BEARER_PREFIX)):
+            return Credential("token", token)
+    request = HandshakeRequest(scope)
+    scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer" and _is_given(value):
         return Credential("token", value.strip())
-    if "token" in parameters:
-        return Credential("token", parameters["token"])
-    if "ticket" in parameters:
-        return Credential("ticket", parameters["ticket"])
-    session = _cookies(scope).get(settings.SESSION_COOKIE_NAME)
+    if _is_given(token := parameters.get("token", "")):
+        return Credential("token", token)
+    if _is_given(ticket := parameters.get("ticket", "")):
+        return Credential("ticket", ticket)
+    session = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     return Credential("session", session) if session else None
 
 
-def _cookies(scope: Mapping[str, Any]) -> dict[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(header(scope, "cookie") or "").items()}
-    except CookieError:
-        return {}
+def _is_given(value: str) -> bool:
+    """Return whether this is a token at all: a page that has none often writes the word for nothing instead."""
+    return value.strip().lower() not in NOTHING

@@ -7,15 +7,24 @@ bearer token, which no browser adds by itself, and not with a session cookie, wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.http.request import validate_host
+from django.core.exceptions import DisallowedHost
 
-from realtime.auth.credentials import header
+from realtime.auth.handshake import HandshakeRequest
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """An origin (RFC 6454) in one spelling."""
+
+    scheme: str
+    host: str
+    port: int
 
 
 def allowed(scope: Mapping[str, Any], *, cookie: bool) -> bool:
@@ -23,35 +32,39 @@ def allowed(scope: Mapping[str, Any], *, cookie: bool) -> bool:
 
     Without an origin, whether its credential is not a `cookie`.
     """
-    origin = header(scope, "origin")
-    if origin is None:
+    request = HandshakeRequest(scope)
+    given = request.META.get("HTTP_ORIGIN")
+    if given is None:
         return not cookie
-    return origin in settings.CORS_ALLOWED_ORIGINS or origin == own(scope)
+    origin = parse(given)
+    if origin is None:
+        return False
+    return origin == own(request) or origin in {parse(listed) for listed in settings.CORS_ALLOWED_ORIGINS}
 
 
-def own(scope: Mapping[str, Any]) -> str | None:
+def own(request: HandshakeRequest) -> Origin | None:
     """Return the origin of the site itself as this handshake reached it.
 
     None where its Host is not one of ALLOWED_HOSTS.
     """
-    host = header(scope, "host") or ""
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    hosts = settings.ALLOWED_HOSTS or (
-        ["localhost", ".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else []
-    )
-    if not validate_host(name, hosts):
+    try:
+        host = request.get_host()
+    except DisallowedHost:
         return None
-    secure = scope.get("scheme") in {"wss", "https"} or _forwarded_secure(scope)
-    return f"{'https' if secure else 'http'}://{host}"
+    return parse(f"{request.scheme}://{host}")
 
 
-def _forwarded_secure(scope: Mapping[str, Any]) -> bool:
-    """Return whether the proxy says it was TLS.
-
-    Only believed where the settings name the header, as Django does for pages.
-    """
-    named = getattr(settings, "SECURE_PROXY_SSL_HEADER", None)
-    if not named:
-        return False
-    name, value = named
-    return header(scope, name.removeprefix("HTTP_").replace("_", "-").lower()) == str(value)
+def parse(text: str) -> Origin | None:
+    """Return an origin in one spelling: lower case, no trailing dot, ASCII, the port in full. None for what is none."""
+    try:
+        parts = urlsplit(text.strip())
+        host = (parts.hostname or "").removesuffix(".")
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        if not host.isascii():
+            host = host.encode("idna").decode()
+    except (ValueError, KeyError):
+        return None
+    is_bare = parts.path in {"", "/"} and not (
+        parts.query or parts.fragment or parts.username or parts.password
+    )
+    return Origin(parts.scheme, host, port) if host and is_bare else None

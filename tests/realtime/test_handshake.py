@@ -127,6 +127,38 @@ async def test_a_ticket_works_once_and_for_a_while(tenant, server):
     assert not await Ticket.objects.aexists()
 
 
+async def test_the_word_for_no_token_does_not_hide_the_session(tenant, daphne, subtests):
+    """What a page without a token writes: `?token=${token}`."""
+    session = {"headers": cookie(await sync_to_async(session_of)(tenant.msp_user)), "origin": daphne.url}
+    for word in ("", "null", "undefined", "None"):
+        for name in ("token", "ticket"):
+            with subtests.test(parameter=name, word=word):
+                assert (await ask(daphne, query=f"{name}={word}", **session)).is_open
+        with subtests.test(subprotocol=word):
+            assert (await ask(daphne, token=word, **session)).is_open
+        with subtests.test(without="session", word=word):
+            assert_refused(await ask(daphne, query=f"token={word}"), "authentication_required")
+
+
+async def test_an_odd_cookie_of_another_application_does_not_hide_the_session(tenant, server, subtests):
+    session = cookie(await sync_to_async(session_of)(tenant.msp_user))["Cookie"]
+    for odd in (
+        'prefs={"a":1,"b":[2]}',
+        "list[]=1",
+        "=nameless",
+        "nothing",
+        "a=b=c",
+        'q="unclosed',
+        "ü=ö",
+        "a:b=1",
+        "",
+    ):
+        for header in (f"{odd}; {session}", f"{session}; {odd}"):
+            with subtests.test(cookie=header.replace(session, "session")):
+                answer = await ask(server, headers={"Cookie": header}, origin=server.url)
+                assert answer.is_open, answer
+
+
 # Not let in
 
 
@@ -135,7 +167,6 @@ async def test_tokens_that_do_not_hold_are_refused_by_every_door(tenant, server,
         inactive, deleted, repented = (UserFactory(msp=tenant.msp) for _ in range(3))
         given = {
             "garbage": ("x.y.z", "invalid_token"),
-            "empty": ("", "invalid_token"),
             "expired": (token_ending_in(tenant.msp_user, -1), "token_expired"),
             "refresh": (refresh_token(tenant.msp_user), "wrong_token_type"),
             "inactive": (token_for(inactive), "user_inactive"),
@@ -162,8 +193,6 @@ async def test_tokens_that_do_not_hold_are_refused_by_every_door(tenant, server,
     doors = {"subprotocol": by_subprotocol, "header": by_header, "query": by_query}
     for name, (token, code) in (await sync_to_async(tokens)()).items():
         for door, credential in doors.items():
-            if token == "" and door == "header":
-                continue  # `Bearer` with nothing behind it is no credential
             with subtests.test(token=name, door=door):
                 assert_refused(await ask(server, **credential(token)), code)
 
