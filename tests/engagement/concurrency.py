@@ -8,8 +8,11 @@ from collections.abc import Callable
 from django.db import connections
 
 
-def in_threads(count: int, work: Callable[[int], object]) -> list[BaseException]:
-    """Run `work(index)` in `count` threads that start together; return what they raised."""
+def in_threads(count: int, work: Callable[[int], object], seconds: float = 60) -> list[BaseException]:
+    """Run `work(index)` in `count` threads that start together; return what they raised.
+
+    Fail where one takes longer than `seconds`: it waits for another one, for ever.
+    """
     raised: list[BaseException] = []
     start = threading.Barrier(count)
 
@@ -26,6 +29,6 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[BaseException]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(seconds)
         assert not thread.is_alive(), "deadlocked"
     return raised

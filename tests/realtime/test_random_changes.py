@@ -1,0 +1,60 @@
+"""Random changes by several writers at once: what was told, applied in order, is what the tables hold.
+
+`RANDOM_CHANGES=20000` makes so many of them, `RANDOM_SEED=7` others.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from engagement.models import Alert, Interaction
+from realtime import metrics
+from realtime.events import publisher
+from realtime.models import Event
+from tests.engagement.concurrency import in_threads
+from tests.realtime.random_changes import Writer, make_tenants
+from tests.realtime.told import Told, sequence
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHANGES = int(os.environ.get("RANDOM_CHANGES", "240"))
+SEED = int(os.environ.get("RANDOM_SEED", "1"))
+WRITERS = 2
+
+
+def test_what_was_told_of_random_changes_is_what_the_tables_hold(monkeypatch):
+    monkeypatch.setattr(publisher, "wake", lambda using="default": None)
+    failures = metrics.record_failures._value.get()
+    make_tenants()
+    told, writers, ended = (
+        Told(),
+        [Writer(SEED * 1000 + number) for number in range(WRITERS)],
+        threading.Event(),
+    )
+
+    def work(index: int) -> None:
+        if index == WRITERS:
+            while not ended.wait(0.01):
+                sequence()
+            return
+        try:
+            for _ in range(CHANGES // WRITERS):
+                writers[index].change()
+        finally:
+            if index == 0:
+                ended.set()
+
+    assert in_threads(WRITERS + 1, work, seconds=60 + CHANGES / 5) == []
+    sequence()
+    told.follow()
+    told.check()
+    assert metrics.record_failures._value.get() == failures
+    refused = sum(writer.refused for writer in writers)
+    print(
+        f"{CHANGES} changes, {refused} refused, {Event.objects.count()} events; left: "
+        f"{Alert.objects.count()} alerts, {Interaction.objects.count()} interactions"
+    )
+    assert refused < CHANGES / 2, "so few changes were made that they show nothing"
