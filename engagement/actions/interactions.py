@@ -61,7 +61,8 @@ def check(client: Client, uses: Iterable[Use]) -> None:
     for use in uses:
         if (use.application is None) == (use.agent is None):
             raise InvalidValue("An interaction is with an application or with an agent: name one of them.")
-        if not 1 <= use.count <= MAX_COUNT:
+        # A count that is no whole number would be summed as it was typed, and stored as the column takes it.
+        if type(use.count) is not int or not 1 <= use.count <= MAX_COUNT:
             raise InvalidValue(f"An interaction counts from 1 to {MAX_COUNT:,} uses, not {use.count}.")
         if use.occurred_at is not None and use.occurred_at.tzinfo is None:
             raise InvalidValue(

@@ -15,6 +15,7 @@ from django.dispatch import receiver
 from engagement import access
 from engagement.bounds import one_of
 from engagement.models.base import UUIDModel
+from engagement.models.deleting import TellingQuerySet
 from engagement.signals import access_changed
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class MSP(UUIDModel):
     name = models.CharField(max_length=200, unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    objects = TellingQuerySet["MSP"].as_manager()
+
     class Meta:
         verbose_name = "MSP"
         verbose_name_plural = "MSPs"
@@ -36,7 +39,7 @@ class MSP(UUIDModel):
         return self.name
 
 
-class ClientQuerySet(models.QuerySet["Client"]):
+class ClientQuerySet(TellingQuerySet["Client"]):
     """Clients, with the viewer's eyes."""
 
     def visible_to(self, viewer: User | AnonymousUser) -> Self:

@@ -133,7 +133,9 @@ def _alerts(events: Sequence[Folded]) -> list[list[Rendered]]:
             assignee=people.get(_id(alert["assignee_id"])),
             acknowledged_by=people.get(_id(alert["acknowledged_by_id"])),
         )
-        client_id, msp_id = UUID(_id(alert["client_id"])), event.msp_id or alert.get("msp_id")
+        client_id = UUID(_id(alert["client_id"]))
+        # Where the client is gone by now, the MSP that was recorded is told; that of another client never.
+        msp_id = event.msp_id if client_id == event.client_id else alert.get("msp_id")
         told_to = Folded(event.kind, client_id, msp_id, event.key, event.occurred_at)
         return _event(told_to, "alert", {**data, "change": change}, alert["severity"] or "")
 

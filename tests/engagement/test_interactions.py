@@ -193,7 +193,7 @@ class TestRefusals:
             with pytest.raises(errors.InvalidValue, match="name one"):
                 actions.record_interactions(application.client, [use])
 
-    @pytest.mark.parametrize("count", [0, -1, 1_000_001])
+    @pytest.mark.parametrize("count", [0, -1, 1_000_001, "5", 2.5, True])
     def test_a_count_out_of_range(self, count):
         application = ApplicationFactory()
         with pytest.raises(errors.InvalidValue, match=r"from 1 to 1,000,000"):
