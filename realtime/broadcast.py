@@ -1,24 +1,27 @@
-"""Broadcasting from backend code (SEED.md, "Backend Broadcast Usage"): the same road as a saved model,
-without one.
+"""Broadcasting from backend code: events without a model behind them.
 
-The event is a row when the call returns; called inside `atomic()`, it commits or rolls back with it. `data`
-goes out as it is given. Raise ValueError for an unknown client, for one that is not the MSP's, and for data
-that is no JSON object.
+In synchronous code call the functions; in a coroutine await the methods of `connection_manager`, which are the same.
+The event is recorded when the call returns; called inside `atomic()`, it commits or rolls back with it. `data` goes out
+as it is given. Raise ValueError for an unknown client, for one that is not the MSP's, and for data that not every
+encoding can carry (`realtime.protocol.payload`); nothing is recorded then.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 
 from engagement.models import Client
 from realtime.events.recording import Fact, record
 from realtime.models import Kind
+from realtime.protocol import payload
 from realtime.protocol.inbound import SEVERITIES
 from realtime.protocol.outbound import EventType
 
@@ -27,23 +30,24 @@ Id = UUID | str
 
 def broadcast_engagement_update(client_id: Id, msp_id: Id, engagement_data: Mapping[str, Any]) -> None:
     """Send changed engagement figures: {departments, applications, agents}."""
-    _broadcast("engagement_update", client_id, msp_id, engagement_data)
+    _broadcast("engagement_update", client_id, msp_id, _object(engagement_data))
 
 
 def broadcast_interaction_update(client_id: Id, msp_id: Id, interaction_stats: Mapping[str, Any]) -> None:
     """Send interaction statistics: {app_id, interaction_count, total_daily_interactions}."""
     count = _object(interaction_stats).get("interaction_count")
     if not isinstance(count, int) or isinstance(count, bool):
-        raise ValueError(f"interaction_count is {count!r}; it takes a whole number.")  # noqa: TRY004
+        raise ValueError(f"interaction_count is {repr(count)[:100]}; it takes a whole number.")  # noqa: TRY004
     _broadcast("interaction_update", client_id, msp_id, interaction_stats)
 
 
 def broadcast_alert(client_id: Id, msp_id: Id, alert_data: Mapping[str, Any]) -> None:
     """Send an alert: {severity, details, app}. Without a severity it is `medium`."""
     data = {"severity": "medium", **_object(alert_data)}
-    if data["severity"] not in SEVERITIES:
-        raise ValueError(f"severity is {data['severity']!r}; it takes one of {', '.join(SEVERITIES)}.")
-    _broadcast("alert", client_id, msp_id, data, data["severity"])
+    severity = data["severity"]
+    if not isinstance(severity, str) or severity not in SEVERITIES:
+        raise ValueError(f"severity is {str(severity)[:100]!r}; it takes one of {', '.join(SEVERITIES)}.")
+    _broadcast("alert", client_id, msp_id, data, str.__str__(severity))
 
 
 abroadcast_engagement_update = sync_to_async(broadcast_engagement_update)
@@ -51,20 +55,46 @@ abroadcast_interaction_update = sync_to_async(broadcast_interaction_update)
 abroadcast_alert = sync_to_async(broadcast_alert)
 
 
+class ConnectionManager:
+    """The three functions as awaitable methods, for coroutines."""
+
+    broadcast_engagement_update = staticmethod(abroadcast_engagement_update)
+    broadcast_interaction_update = staticmethod(abroadcast_interaction_update)
+    broadcast_alert = staticmethod(abroadcast_alert)
+
+
+connection_manager = ConnectionManager()
+
+
 def _broadcast(
     type_: EventType, client_id: Id, msp_id: Id, data: Mapping[str, Any], severity: str = ""
 ) -> None:
-    try:
-        builtin = msgspec.to_builtins(dict(_object(data)))
-        client, msp = UUID(str(client_id)), UUID(str(msp_id))
-    except TypeError as error:
-        raise ValueError(f"The data of a broadcast must be JSON: {error}") from None
+    _refuse_on_a_loop(type_)
+    text = payload.checked(data)
+    client, msp = _id("client_id", client_id), _id("msp_id", msp_id)
     with transaction.atomic():
         if not Client.objects.filter(pk=client, msp_id=msp).exists():
             raise ValueError(f"There is no client {client} of MSP {msp}.")
-        record(
-            [Fact(Kind.MESSAGE, client, {"type": type_, "data": builtin, "severity": severity}, msp_id=msp)]
-        )
+        facts = {"type": type_, "data": msgspec.Raw(text.encode()), "severity": severity}
+        record([Fact(Kind.MESSAGE, client, facts, msp_id=msp)])
+
+
+def _refuse_on_a_loop(type_: EventType) -> None:
+    """Raise, with the remedy, where an event loop runs: it would stand still for the database."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise SynchronousOnlyOperation(
+        f"On an event loop, await connection_manager.broadcast_{type_}(...) of realtime.broadcast instead."
+    )
+
+
+def _id(name: str, value: Id) -> UUID:
+    try:
+        return value if isinstance(value, UUID) else UUID(str(value))
+    except ValueError:
+        raise ValueError(f"{name} is {str(value)[:100]!r}, a badly formed UUID.") from None
 
 
 def _object(data: Any) -> Mapping[str, Any]:

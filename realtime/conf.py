@@ -12,7 +12,7 @@ import math
 import typing
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -31,10 +31,6 @@ class RealtimeSettings:
     """
 
     # Publishing
-    publisher: Literal["thread", "inline"] = _setting(
-        "thread",
-        "Who places and announces committed events: the process's publisher thread, or the committing caller",
-    )
     publish_batch: int = _setting(500, "Events placed in one transaction", unit="events", least=1)
     announce_timeout: float = _setting(
         1.0, "How long an announcement may take before it counts as lost", unit="s", least=0.01
@@ -163,12 +159,6 @@ def parse(name: str, value: Any) -> Any:
             f"REALTIME_{name.upper()} is not a setting of this version. docs/operations.md lists them."
         )
     kind = typing.get_type_hints(RealtimeSettings)[name]
-    if typing.get_origin(kind) is Literal:
-        if value not in typing.get_args(kind):
-            raise ValueError(
-                f"REALTIME_{name.upper()} is {value!r}; it takes one of {', '.join(typing.get_args(kind))}."
-            )
-        return value
     what = "a whole number" if kind is int else "a number"
     takes = f"REALTIME_{name.upper()} is {value!r}; it takes {what} ({spec.metadata['unit']})."
     try:

@@ -32,6 +32,9 @@ announcements_failed = Counter(
     "realtime_announcements_failed", "Group messages the channel layer did not take"
 )
 place_failures = Counter("realtime_place_failures", "Rounds of the publisher that the database refused")
+dead_lettered = Counter(
+    "realtime_changes_dead_lettered", "Recorded changes moved to the dead letters", ["kind"]
+)
 to_published = Histogram(
     "realtime_commit_to_publish_seconds", "From recording to placed and announced", buckets=_SECONDS
 )

@@ -13,6 +13,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import redis
 import structlog
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 Announced = tuple[int, int, str, str, str, str, str]
 """An event in a group message: (seq, position, type, client_id, severity, timestamp, data as JSON text)."""
+
+UNREACHED = (redis.RedisError, OSError)
+"""What is raised where Redis is away, slow or refuses: TimeoutError is an OSError."""
 
 _loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
@@ -105,9 +109,10 @@ class Announcer:
         if is_shared() and is_failing():
             metrics.announcements_failed.inc(len(sends))
             return
+        sends = sorted(sends, key=lambda send: send[0] != groups.CONTROL)
         try:
-            self._send(sorted(sends, key=lambda send: send[0] != groups.CONTROL))
-        except Exception as error:
+            sent = self._send(sends)
+        except UNREACHED as error:
             _failing_until = time.monotonic() + conf.current().announce_pause
             metrics.announcements_failed.inc(len(sends))
             log.warning(
@@ -116,23 +121,28 @@ class Announcer:
                 error=f"{type(error).__name__}: {error}",
                 next="rows will repair it",
             )
+        except Exception:
+            # Not the layer's: to pause would only delay all others.
+            metrics.announcements_failed.inc(len(sends))
+            log.exception("announcing failed, by a fault of the portal", groups=len(sends))
         else:
-            metrics.published.inc(len(sends))
+            metrics.published.inc(sent)
 
-    def _send(self, sends: list[tuple[str, dict[str, Any]]]) -> None:
+    def _send(self, sends: list[tuple[str, dict[str, Any]]]) -> int:
+        """Send; return how many messages could be."""
         layer = get_channel_layer()
         if not is_shared():
             for loop in list(_loops):
                 if loop.is_running():
                     asyncio.run_coroutine_threadsafe(_send_by(layer, sends), loop)
-        elif redis_groups.reaches(layer):
+            return len(sends)
+        if redis_groups.reaches(layer):
             if self._groups is None or self._groups.layer is not layer:
                 self._groups = RedisGroups(layer, conf.current().announce_timeout)
-            self._groups.send(sends)
-        else:
-            self._loop = self._loop or asyncio.new_event_loop()
-            limit = conf.current().announce_timeout
-            self._loop.run_until_complete(asyncio.wait_for(_send_by(layer, sends), limit))
+            return self._groups.send(sends, otherwise=_not_written)
+        self._loop = self._loop or asyncio.new_event_loop()
+        limit = conf.current().announce_timeout
+        return self._loop.run_until_complete(asyncio.wait_for(_send_by(layer, sends), limit))
 
     def close(self) -> None:
         """Close what it sends by."""
@@ -143,6 +153,21 @@ class Announcer:
         self._groups = self._loop = None
 
 
-async def _send_by(layer: Any, sends: list[tuple[str, dict[str, Any]]]) -> None:
+async def _send_by(layer: Any, sends: list[tuple[str, dict[str, Any]]]) -> int:
+    sent = 0
     for group, message in sends:
-        await layer.group_send(group, message)
+        try:
+            await layer.group_send(group, message)
+        except UNREACHED:
+            raise
+        except Exception as error:
+            _not_written(group, error)
+        else:
+            sent += 1
+    return sent
+
+
+def _not_written(group: str, error: Exception) -> None:
+    """Say that one group's message cannot be written; those of other groups are sent."""
+    metrics.announcements_failed.inc()
+    log.error("announcement cannot be written", group=group, next="rows will repair it", exc_info=error)

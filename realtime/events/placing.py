@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 
 from engagement.models import Client
-from realtime.events import rendering, rows
+from realtime.events import containment, rendering, rows
 from realtime.events.rendering import Recorded
 from realtime.events.totals import DAY_TOTAL, Counting
-from realtime.models import DayTotal, Event, Log, Outbox, Stream
-from realtime.protocol import groups
+from realtime.models import DayTotal, Event, Kind, Log, Outbox, Stream
+from realtime.protocol import groups, payload
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-LOG = ("position", "access_position")
+LOG = ("position", "access_position", "dead_letter_moves")
 OUTBOX = Recorded._fields
 STREAM = ("name", "position")
 OWNER = ("id", "msp")
@@ -79,6 +79,8 @@ class Round:
     before: int
     """The log's position, as the round found it."""
     access_position: int
+    dead_letter_moves: int
+    """The log's, as the round found it."""
     heads: dict[str, int] = field(default_factory=dict)
     """Of the streams that may be moved, as the round found them."""
     events: list[Placed] = field(default_factory=list)
@@ -121,30 +123,151 @@ def place(limit: int, using: str, *, wait: bool = True) -> tuple[list[Placed], b
 
     Return the events in order, and whether there may be more. Without `wait`, raise `BusyError` where somebody else has
     placed something meanwhile: the rest may be left to them, since whoever has placed something looks again.
+
+    What cannot be published for what it holds goes to the dead letters, and all others are published. An error of the
+    database is raised, and nothing is a dead letter for it.
     """
     while True:
         try:
-            return _place(limit, using)
+            return _place(limit, using, None)
         except BusyError:
             if not wait:
                 raise
 
 
-def _place(limit: int, using: str) -> tuple[list[Placed], bool]:
-    together = connections[using].vendor == "postgresql"
+def place_with_doubt(
+    limit: int, using: str, doubtful: containment.Doubtful, *, wait: bool = True
+) -> tuple[list[Placed], bool]:
+    """Do as `place` does, after several failures in a row: an error of the database may be that of single events.
+
+    Events that fail alone with one while others do not are counted in `doubtful` and left in the outbox, and are dead
+    letters in the end. Where all fail the error is raised.
+    """
+    while True:
+        try:
+            return _place(limit, using, doubtful)
+        except BusyError:
+            if not wait:
+                raise
+
+
+def _place(limit: int, using: str, doubtful: containment.Doubtful | None) -> tuple[list[Placed], bool]:
     # On SQLite a transaction has the one lock of all writers from its beginning.
-    with nullcontext() if together else transaction.atomic(using=using):
-        round_, more = _begun(limit, using)
-        if round_.recorded:
-            counting = Counting(using)
-            drafts = rendering.render(rendering.fold(round_.recorded), counting)
-            # Read after the events' values: values of after a client's move never go to the MSP of before it.
-            msps, round_.heads = _audiences(drafts, using)
-            for draft in drafts:
-                round_.add(draft, msps.get(draft.client_id, draft.msp_id))
-            round_.totals = counting.moved()
-            (_write_together if together else _write_in_turn)(round_, using)
-    return round_.events, more
+    with nullcontext() if _writes_together(using) else transaction.atomic(using=using):
+        found, more = _begun(limit, using)
+        batch = _Batch(found, using, doubtful)
+        try:
+            batch.publish(containment.by_event(found.recorded))
+            batch.set_aside()
+        except BusyError:
+            if not batch.events:
+                raise
+            more = True
+    return batch.events, more
+
+
+def _writes_together(using: str) -> bool:
+    return connections[using].vendor == "postgresql"
+
+
+class _Batch:
+    """The rows of one look into the outbox: rounds over all of them, or over parts where something cannot be published.
+
+    A part that fails is halved until the event is found that fails alone. So one among 500 costs some twenty smaller
+    rounds, and parts go out in order. Each part is written, or not, as if it had been read alone.
+    """
+
+    def __init__(self, found: Round, using: str, doubtful: containment.Doubtful | None) -> None:
+        self.events: list[Placed] = []
+        self._using = using
+        self._doubtful = doubtful
+        self._log = found
+        """The log as it is: as it was found, or as the last part left it."""
+        self._failed: list[containment.Failed] = []
+        self._suspected: list[containment.Failed] = []
+
+    def publish(self, events: Sequence[Sequence[Recorded]]) -> None:
+        """Publish events, each of some rows; those that cannot be are left to `set_aside`."""
+        if not events:
+            return
+        try:
+            self._publish_together([row for event in events for row in event])
+        except BusyError:
+            raise
+        except Exception as error:
+            if self._doubtful is None and not containment.is_of_content(error):
+                raise
+            failure = error
+        else:
+            return
+        if len(events) == 1:
+            self._fails_alone(events[0], failure)
+            return
+        middle = len(events) // 2
+        self.publish(events[:middle])
+        self.publish(events[middle:])
+
+    def _publish_together(self, rows_: list[Recorded]) -> None:
+        round_ = self._round(sorted(rows_))
+        with nullcontext() if _writes_together(self._using) else transaction.atomic(using=self._using):
+            _fill(round_, self._using)
+            _write(round_, self._using)
+        self._written(round_)
+
+    def _round(self, recorded: Sequence[Recorded]) -> Round:
+        return Round(recorded, self._log.position, self._log.access_position, self._log.dead_letter_moves)
+
+    def _written(self, round_: Round) -> None:
+        self._log = round_
+        self.events += round_.events
+
+    def _fails_alone(self, event: Sequence[Recorded], error: Exception) -> None:
+        failed = containment.Failed(event, error)
+        if event[0].kind == Kind.ACCESS:
+            self._move([failed])  # at once: what comes after it must not go to who may have lost access
+        elif not containment.is_of_content(error):
+            self._suspected.append(failed)
+        else:
+            self._failed.append(failed)
+
+    def set_aside(self) -> None:
+        """Move what failed to the dead letters, in one transaction."""
+        if self._suspected and self._doubtful is not None:
+            if not self.events:  # it may be the database, and not them
+                raise self._suspected[0].error
+            self._failed += self._doubtful.counted(self._suspected)
+        if self._failed:
+            self._move(self._failed)
+
+    def _move(self, failed: Sequence[containment.Failed]) -> None:
+        rows_ = [row for each in failed for row in each.rows]
+        round_ = self._round([])
+        with transaction.atomic(using=self._using):
+            if not containment.move(failed, round_.before, round_.dead_letter_moves, self._using):
+                raise BusyError
+            round_.dead_letter_moves += 1
+            if any(row.kind == Kind.ACCESS for row in rows_):
+                round_.add(containment.recheck_of_everybody(rows_[0]), None)
+                _write(round_, self._using)
+        containment.report(failed)
+        self._written(round_)
+
+
+def _fill(round_: Round, using: str) -> None:
+    """Render what was recorded, and give the events their places."""
+    counting = Counting(using)
+    drafts = rendering.render(rendering.fold(round_.recorded), counting)
+    for draft in drafts:
+        payload.check_text(draft.data)
+    # Read after the events' values: values of after a client's move never go to the MSP of before it.
+    msps, round_.heads = _audiences(drafts, using)
+    for draft in drafts:
+        round_.add(draft, msps.get(draft.client_id, draft.msp_id))
+    round_.totals = counting.moved()
+
+
+def _write(round_: Round, using: str) -> None:
+    (_write_together if _writes_together(using) else _write_in_turn)(round_, using)
 
 
 def anything(using: str) -> bool:
@@ -157,22 +280,19 @@ def _begun(limit: int, using: str) -> tuple[Round, bool]:
     """Return a round with what it finds, and whether there is more."""
     found = rows.fetch(_log_and_outbox_sql(using), [Log.SINGLE, limit], using)
     if not found:
-        return Round([], 0, 0), False
-    recorded = [
-        Recorded(*row)
-        for row in rows.from_database(Outbox, OUTBOX, [row[: len(OUTBOX)] for row in found], using)
-    ]
-    position, access_position = found[0][len(OUTBOX) :]
+        return Round([], 0, 0, 0), False
+    recorded = containment.readable([row[: len(OUTBOX)] for row in found], using)
+    position, access_position, moves = found[0][len(OUTBOX) :]
     if (
         position is None
     ):  # the first event there ever is: what was found must be of one moment with the log's row
         Log.current()
         return _begun(limit, using)
     if len(recorded) < limit:
-        return Round(recorded, position, access_position), False
+        return Round(recorded, position, access_position, moves), False
     cut = Outbox.objects.using(using).filter(pk__gt=recorded[-1].id, tx__in={row.tx for row in recorded})
     rest = [Recorded(*row) for row in cut.order_by("pk").values_list(*OUTBOX)]
-    return Round([*recorded, *rest], position, access_position), True
+    return Round([*recorded, *rest], position, access_position, moves), True
 
 
 @cache
@@ -245,12 +365,14 @@ _INSERTS: tuple[tuple[type[Model], tuple[str, ...], str], ...] = (
 """What a round inserts, or moves on: of which models, which fields, and what follows the values."""
 
 _LOG_SQL = (
-    f"UPDATE {Log._meta.db_table} SET position = %s, access_position = %s WHERE id = %s AND position = %s"  # noqa: S608 - our own names
+    f"UPDATE {Log._meta.db_table} SET position = %s, access_position = %s "  # noqa: S608 - our own names
+    "WHERE id = %s AND position = %s AND dead_letter_moves = %s"
 )
 
 
 def _log_parameters(round_: Round) -> list[int]:
-    return [round_.position, round_.access_position, Log.SINGLE, round_.before]
+    log = [round_.position, round_.access_position, Log.SINGLE]
+    return [*log, round_.before, round_.dead_letter_moves]
 
 
 def _inserted(round_: Round) -> Iterator[tuple[type[Model], tuple[str, ...], str, Sequence[object]]]:

@@ -1,10 +1,9 @@
 """The publisher: one thread a process, with a database connection of its own, that places and announces what
 was committed.
 
-Started at first use. Callers wake it and go on; whatever committed meanwhile is one round. At exit the
-process waits for it, within
-`flush_timeout`. `REALTIME_PUBLISHER=inline` does the round in the caller instead (for tests and for
-single-shot scripts).
+Started at first use. Callers wake it and go on; whatever committed meanwhile is one round. No error ends it: it is
+logged and counted, and the round is tried again after a pause. A thread that ended all the same is started again by
+whoever wakes it next. At exit the process waits for it, within `flush_timeout`.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 from django.utils import timezone
 
 from realtime import conf, metrics, telemetry
 from realtime.events import placing
 from realtime.events.announcing import Announcer, messages
+from realtime.events.containment import Doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Pauses after failed rounds in a row; the last one holds."""
 
+FAILURES_BEFORE_DOUBT = 3
+"""After so many failed rounds in a row, whether single events are the cause is found out."""
 
 REST_PER_EVENT, LONGEST_REST, LONGEST_USELESS_REST = 0.004, 0.04, 0.1
 """Seconds. See `Publisher._rest`."""
@@ -43,7 +45,7 @@ MOST_OTHERS = 8
 
 
 class Publisher:
-    """Places and announces in rounds, on a thread or in the caller."""
+    """Places and announces in rounds, on a thread."""
 
     def __init__(self, using: str = DEFAULT_DB_ALIAS) -> None:
         self.using = using
@@ -64,22 +66,35 @@ class Publisher:
         self._position = 0
         self._others = 0.0
         """How many other processes place as this one does, by how much of the log was placed between two rounds."""
+        self._again = False
+        """True where the thread is to look again by itself."""
+        self._failures = 0
+        """Rounds that failed, in a row."""
+        self._failing_with = ""
+        self._doubtful: Doubtful | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def status(self) -> str:
+        """How it is: `ok`, or `failing: ` and the class of the error of the last round."""
+        return f"failing: {self._failing_with}" if self._failing_with else "ok"
 
     def wake(self) -> None:
         """Say that something was committed. Returns at once."""
-        if conf.current().publisher == "inline":
-            while self.round():
-                pass
-            return
         with self._state:
             self._wanted += 1
             self.is_idle = False
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="realtime-publisher", daemon=True)
-                self._thread.start()
+            self._see_to_the_thread()
             if not self._resting:
                 self._more.notify()
+
+    def _see_to_the_thread(self) -> None:
+        """Start the thread where there is none, or where it has ended."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._resting = False
+        self._thread = threading.Thread(target=self._run, name="realtime-publisher", daemon=True)
+        self._thread.start()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was committed before this call is placed and announced.
@@ -89,6 +104,7 @@ class Publisher:
         with self._state:
             if self._thread is None:
                 return True
+            self._see_to_the_thread()
             self._flushing += 1
             self._more.notify()
             try:
@@ -121,11 +137,11 @@ class Publisher:
         while more:
             with telemetry.span("realtime.publish") as span:
                 try:
-                    events, more = placing.place(conf.current().publish_batch, self.using, wait=wait)
+                    events, more = self._place(wait)
                 except placing.BusyError:
                     self._left = True
                     break
-                self._announcer.announce(messages(events))
+                self._announce(events)
                 span.note(events=len(events), position=events[-1].position if events else None)
             _measure(events)
             self._left = False
@@ -137,45 +153,86 @@ class Publisher:
                 self._position = events[-1].position
         return placed
 
+    def _place(self, wait: bool) -> tuple[list[Placed], bool]:
+        limit = conf.current().publish_batch
+        if self._doubtful is None:
+            return placing.place(limit, self.using, wait=wait)
+        return placing.place_with_doubt(limit, self.using, self._doubtful, wait=wait)
+
+    def _announce(self, events: list[Placed]) -> None:
+        """Announce; they are published in any case, and the hubs read from the rows what is not announced."""
+        try:
+            self._announcer.announce(messages(events))
+        except Exception:
+            metrics.announcements_failed.inc()
+            log.exception("events not announced, by a fault of the portal", events=len(events))
+
     def _run(self) -> None:
-        failures = placed = 0
         rest = 0.0
-        while True:
-            with self._state:
-                self._resting = True
-                self._more.wait_for(lambda: self._flushing > 0, rest)
-                self._resting = False
-                # Somebody else may have left events to this process, or it to somebody who has ended since.
-                looking = placed > 0 or self._left
-                self.is_idle = not looking and self._wanted <= self._done
-                woken = self._more.wait_for(lambda: self._wanted > self._done, timeout=0 if looking else None)
-                self.is_idle = False
-                wanted, wait = self._wanted, self._flushing > 0
-            try:
-                if woken or placing.anything(self.using):
-                    placed = self.round(wait=wait)
-                    rest = self._rest(placed, rest)
-                else:
-                    placed, rest, self._left = 0, 0.0, False
-            except Error as error:
-                metrics.place_failures.inc()
-                if failures == 0:
-                    log.warning("events not placed yet", error=str(error).strip(), next="trying again")
-                connections[self.using].close()
-                time.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
-                failures += 1
-            except Exception:
-                # A fault of ours in one event must not stop all others for ever without a word: say it, and
-                # try again slowly.
-                metrics.place_failures.inc()
-                log.exception("placing events failed")
-                connections[self.using].close()
-                time.sleep(RETRY_SECONDS[-1])
+        try:
+            while True:
+                rest = self._turn(rest)
+        except BaseException:
+            log.critical(
+                "the publisher thread has ended", next="the next change starts it again", exc_info=True
+            )
+            raise
+
+    def _turn(self, rest: float) -> float:
+        """Wait for something to do, and do it. Return how many seconds to rest before the next turn."""
+        with self._state:
+            self._resting = True
+            self._more.wait_for(lambda: self._flushing > 0, rest)
+            self._resting = False
+            # Somebody else may have left events to this process, or it to somebody who has ended since.
+            looking = self._again or self._left
+            self.is_idle = not looking and self._wanted <= self._done
+            woken = self._more.wait_for(lambda: self._wanted > self._done, timeout=0 if looking else None)
+            self.is_idle = False
+            wanted, wait = self._wanted, self._flushing > 0
+        try:
+            rest = self._look(rest, woken=woken, wait=wait)
+        except Exception as error:
+            self._again = True
+            self._failed(error)
+            return 0.0
+        self._failures, self._failing_with = 0, ""
+        if self._doubtful is not None and self._doubtful.attempts:
+            time.sleep(RETRY_SECONDS[-1])  # they stay in the outbox, and are tried again beside others
+        else:
+            self._doubtful = None
+        with self._state:
+            self._done = max(self._done, wanted)
+            self._done_more.notify_all()
+        return rest
+
+    def _look(self, rest: float, *, woken: bool, wait: bool) -> float:
+        """Do a round where there is something to do; return how long to rest after it."""
+        if not woken and not placing.anything(self.using):
+            self._again = self._left = False
+            return 0.0
+        placed = self.round(wait=wait)
+        self._again = placed > 0 or self._doubtful is not None
+        return self._rest(placed, rest)
+
+    def _failed(self, error: Exception) -> None:
+        """Say that a round failed, and pause. The same error again and again is not logged each time."""
+        name = type(error).__name__
+        metrics.place_failures.inc()
+        if self._failing_with != name:
+            if isinstance(error, DatabaseError | InterfaceError):
+                log.warning("events not placed yet", error=str(error).strip(), next="trying again")
             else:
-                failures = 0
-                with self._state:
-                    self._done = max(self._done, wanted)
-                    self._done_more.notify_all()
+                log.error("placing events failed", next="trying again", exc_info=error)
+        self._failing_with = name
+        self._failures += 1
+        if self._failures >= FAILURES_BEFORE_DOUBT and self._doubtful is None:
+            self._doubtful = Doubtful()
+        try:
+            connections[self.using].close()
+        except Exception:
+            log.exception("the publisher's connection could not be closed")
+        time.sleep(RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1])
 
     def _rest(self, placed: int, before: float) -> float:
         """Return how many seconds to rest after a round, so that savers have the processor: rounds grow instead.
@@ -224,6 +281,12 @@ def flush(timeout: float | None = None) -> bool:
     limit = conf.current().flush_timeout if timeout is None else timeout
     flushed = [publisher.flush(limit) for publisher in list(_publishers.values())]
     return all(flushed)
+
+
+def status() -> str:
+    """Return how publishing goes in this process: `ok`, or `failing: ` and the class of the error."""
+    states = [publisher.status for publisher in list(_publishers.values())]
+    return next((state for state in states if state != "ok"), "ok")
 
 
 def _flush_at_exit() -> None:

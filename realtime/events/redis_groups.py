@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class RedisGroups:
@@ -26,18 +26,29 @@ class RedisGroups:
         self._prefix = layer._kwargs.get("prefix", "asgi")
         self._servers = [_server(host, timeout) for host in _hosts(layer)]
 
-    def send(self, sends: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Send messages to groups: those of one server in the order given. Raise redis.RedisError."""
+    def send(
+        self, sends: Sequence[tuple[str, dict[str, Any]]], otherwise: Callable[[str, Exception], None]
+    ) -> int:
+        """Send messages to groups: those of one server in the order given. Return how many could be written.
+
+        `otherwise` is told of each group whose message cannot be written. Raise redis.RedisError.
+        """
         by_server: dict[int, list[tuple[str, bytes]]] = {}
         for group, message in sends:
             channel = f"{self._prefix}__group__{group}"
             number = _consistent_hash(channel, len(self._servers))
-            by_server.setdefault(number, []).append((channel, self.layer.serialize(message)))
+            try:
+                body = self.layer.serialize(message)
+            except Exception as error:
+                otherwise(group, error)
+            else:
+                by_server.setdefault(number, []).append((channel, body))
         for number, messages in by_server.items():
             with self._servers[number].pipeline(transaction=False) as pipeline:
                 for channel, body in messages:
                     pipeline.publish(channel, body)
                 pipeline.execute()
+        return sum(map(len, by_server.values()))
 
     def close(self) -> None:
         """Close the connections."""

@@ -253,16 +253,17 @@ class Hub:
     # Access and time
 
     def _access_changed(self, data: str) -> None:
+        everybody = False
         try:
             changed = msgspec.json.decode(data)
             users, clients, sessions = (set(changed[key]) for key in ("user_ids", "client_ids", "sessions"))
+            everybody = bool(changed.get("everybody"))
         except Exception:
             # What cannot be read may be about anybody. It stays in the log: raised, it would stop the sweep for good.
             log.exception("change of access not read", next="access is checked again for everybody")
             metrics.task_failures.labels("change of access").inc()
-            users = {str(each.identity.user_id) for each in self.roster.connections.values()}
-            clients, sessions = set(), set()
-        self.watch.access_changed(users, clients, sessions)
+            users, clients, sessions, everybody = set(), set(), set(), True
+        self.watch.access_changed(users, clients, sessions, everybody=everybody)
 
     async def _tick(self) -> None:
         due = time.monotonic() + TICK_SECONDS

@@ -62,8 +62,10 @@ class Watch:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    def access_changed(self, users: set[str], clients: set[str], sessions: set[str]) -> None:
-        """Ask again for every connection that a change of access may touch.
+    def access_changed(
+        self, users: set[str], clients: set[str], sessions: set[str], *, everybody: bool = False
+    ) -> None:
+        """Ask again for every connection that a change of access may touch, or for `everybody`.
 
         From now on none of them is sent an event, until the answer is there: nothing committed after the change
         goes to somebody who lost access by it.
@@ -73,7 +75,7 @@ class Watch:
             if connection.identity.session_mark in sessions:
                 # Not asked again: Django tells of a logout before it deletes the session.
                 self._revoke(connection, "You are signed out: sign in again.")
-            elif self._touched(connection, users, clients):
+            elif everybody or self._touched(connection, users, clients):
                 connection.rechecks += 1
                 self._hub.spawn(self._recheck_and_go_on(connection, answers))
 

@@ -25,11 +25,8 @@ class Kind(models.TextChoices):
     ACCESS = "access", "who may see what has changed"
 
 
-class Outbox(models.Model):
-    """A change, recorded in its own transaction and not yet placed.
-
-    Rows of one `tx`, `kind`, client and `key` are one event.
-    """
+class RecordedChange(models.Model):
+    """A change as its own transaction recorded it. Rows of one `tx`, `kind`, client and `key` are one event."""
 
     tx = models.UUIDField(help_text="The transaction: what it recorded is folded")
     kind = models.CharField(max_length=16, choices=Kind.choices)
@@ -40,7 +37,31 @@ class Outbox(models.Model):
     recorded_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        verbose_name = "unplaced event"
+        abstract = True
+
+
+class Outbox(RecordedChange):
+    """A change that is not yet published."""
+
+    class Meta:
+        verbose_name = "unpublished event"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class DeadLetter(RecordedChange):
+    """A change that cannot be published: its outbox row, and why. It has no position, so no stream has a gap."""
+
+    ERROR_LENGTH = 2000
+
+    error_class = models.CharField(max_length=100, help_text="Class of the exception")
+    error = models.TextField(help_text="Its message, shortened")
+    failed_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveIntegerField(default=1, help_text="How often publishing it was tried")
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=("tx",), name="dead_letter_by_transaction")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
@@ -86,9 +107,10 @@ class Stream(models.Model):
 class Log(models.Model):
     """The one row of the whole log: its last position, and the epoch that cursors into it carry.
 
-    A round of placing moves `position` on from where it found it, or does nothing. So events are placed one round after
-    the other, in the order in which they were recorded: what was recorded after another event had committed comes after
-    it, and a reader of `position > last` never misses one.
+    A round of placing moves `position` on from where it found it, or does nothing; the same where rows went to the dead
+    letters or came back meanwhile (`dead_letter_moves`), so that nothing is both published and a dead letter. So events
+    are placed one round after the other, in the order in which they were recorded: what was recorded after another
+    event had committed comes after it, and a reader of `position > last` never misses one.
     """
 
     SINGLE = 1
@@ -100,6 +122,9 @@ class Log(models.Model):
     position = models.BigIntegerField(default=0)
     access_position = models.BigIntegerField(
         default=0, help_text="Of the last event that changed who may see what"
+    )
+    dead_letter_moves = models.BigIntegerField(
+        default=0, help_text="How often rows were moved between the outbox and the dead letters"
     )
 
     class Meta:

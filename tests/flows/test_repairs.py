@@ -15,7 +15,7 @@ from django.db import OperationalError
 from realtime import requests
 from realtime.auth import identity as identities
 from realtime.auth.credentials import Credential
-from realtime.events import reading
+from realtime.events import publisher, reading
 from realtime.hub.connection import Connection
 from realtime.hub.hub import Hub
 from realtime.models import Outbox
@@ -27,7 +27,6 @@ from tests.sockets import token_for
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ONLY_WHEN_ASKED = {
-    "PUBLISHER": "inline",
     "SWEEP_LOCAL": "1000",
     "SWEEP_SHARED": "1000",
     "PRESENCE_INTERVAL": "1000",
@@ -94,6 +93,7 @@ async def save(tenant: Any, count: int = 1) -> None:
     def work() -> None:
         for _ in range(count):
             AlertFactory(client=tenant.client)
+        assert publisher.flush(10)
 
     await sync_to_async(work)()
 
@@ -157,9 +157,7 @@ async def test_a_stream_that_is_just_being_opened_is_not_passed_over(tenant):
         assert connection.positions() == {stream: 1}
 
 
-async def test_what_a_dead_process_left_unplaced_is_placed_by_a_sweep(tenant, settings):
-    settings.REALTIME = {**ONLY_WHEN_ASKED, "PUBLISHER": "thread"}
-
+async def test_what_a_dead_process_left_unplaced_is_placed_by_a_sweep(tenant):
     def recorded_and_died() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("realtime.events.publisher.wake", lambda using: None)

@@ -31,8 +31,6 @@ def test_the_settings_of_the_tests_are_good():
     ("name", "value", "said"),
     [
         ("NO_SUCH_THING", "1", "not a setting of this version"),
-        ("PUBLISHER", "process", "takes one of thread, inline"),
-        ("PUBLISHER", "", "takes one of thread, inline"),
         ("PUBLISH_BATCH", "many", "takes a whole number (events)"),
         ("PUBLISH_BATCH", "1.5", "takes a whole number (events)"),
         ("PUBLISH_BATCH", "", "takes a whole number (events)"),
@@ -60,7 +58,7 @@ def test_e001_a_setting_that_is_not_there_or_cannot_be(settings, name, value, sa
 
 
 def test_e001_names_each_bad_setting(settings):
-    settings.REALTIME = {"SWEEP_LOCAL": "x", "PUBLISHER": "y", "HEARTBEAT": "1"}
+    settings.REALTIME = {"SWEEP_LOCAL": "x", "LINGER": "y", "HEARTBEAT": "1"}
     ids = [message.id for message in run_checks(tags=["realtime"])]
     assert ids == ["realtime.E001", "realtime.E001"]
 
@@ -73,12 +71,11 @@ def test_every_setting_has_its_meaning_and_refuses_nonsense(name):
     assert type(conf.parse(name, str(field.default))) is type(field.default)
     with pytest.raises(ValueError, match=f"REALTIME_{name.upper()} is 'nonsense'; it takes"):
         conf.parse(name, "nonsense")
-    if name != "publisher":
-        least = field.metadata["least"]
-        assert field.metadata["unit"]
-        assert conf.parse(name, least) == least
-        with pytest.raises(ValueError, match=f"REALTIME_{name.upper()} is -1; the least is"):
-            conf.parse(name, -1)
+    least = field.metadata["least"]
+    assert field.metadata["unit"]
+    assert conf.parse(name, least) == least
+    with pytest.raises(ValueError, match=f"REALTIME_{name.upper()} is -1; the least is"):
+        conf.parse(name, -1)
 
 
 @pytest.mark.parametrize(
