@@ -21,9 +21,11 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
 from msgspec import UNSET
 
+from engagement.addresses import network_of
 from realtime import conf, metrics, requests
 from realtime.auth import credentials, origins
 from realtime.auth import identity as identities
+from realtime.auth.credentials import BEARER_PREFIX
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import hub as hubs
 from realtime.hub import threads
@@ -66,6 +68,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self.base_send = send
         self.parameters: Mapping[str, str] = {}
         self.encoding: Encoding | None = None
+        self.refused_subprotocol: str | None = None
         self.connection: Connection | None = None
         code = 1006
         if (await receive())["type"] != "websocket.connect":
@@ -87,7 +90,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _open(self) -> bool:
         """Accept the socket and go live, or accept it, say why not, and close it."""
         try:
-            self.encoding = choose(self.scope.get("subprotocols", ()))
+            self.encoding = self._choose_encoding()
             self.parameters = self._query()
             connection, positions = await self._handshake()
         except Closed as refusal:
@@ -124,6 +127,20 @@ class StreamConsumer(AsyncWebsocketConsumer):
         connection.wake()
         return True
 
+    def _choose_encoding(self) -> Encoding | None:
+        """Return the encoding that is asked for by a subprotocol, if any. Raise Closed for none that we speak."""
+        offered = [name for name in self.scope.get("subprotocols", ()) if not name.startswith(BEARER_PREFIX)]
+        encoding = choose(offered)
+        if offered and encoding is None:
+            # A browser gives up without a word where none of what it offered is chosen.
+            self.refused_subprotocol = offered[0]
+            raise Closed(
+                CloseCode.POLICY,
+                ErrorCode.INVALID_PARAMETER,
+                f"None of these subprotocols is spoken here: offer {', '.join(Encoding)}, or none.",
+            )
+        return encoding
+
     def _query(self) -> dict[str, str]:
         try:
             return credentials.query(self.scope)
@@ -135,13 +152,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def _handshake(self) -> tuple[Connection, requests.Cursor | None]:
         hub = hubs.current()
         address = self._address()
-        if not hub.roster.handshakes.take(address):
-            metrics.limited.labels("handshakes").inc()
-            raise Closed(
-                CloseCode.TRY_LATER,
-                ErrorCode.RATE_LIMITED,
-                "Too many handshakes from this address: try later.",
-            )
+        self._limit_handshakes(hub, address)
         if hub.draining:
             raise Closed(CloseCode.RESTART, ErrorCode.RESTARTING, "This server is restarting: connect again.")
         identity = await self._identify()
@@ -176,6 +187,17 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await hub.streams.follow(connection, stream)
         await self.accept(subprotocol=self.encoding)
         return connection, positions
+
+    @staticmethod
+    def _limit_handshakes(hub: hubs.Hub, address: str) -> None:
+        """Raise Closed where an address makes too many: those that will be refused count too."""
+        if not hub.roster.handshakes.take(network_of(address)):
+            metrics.limited.labels("handshakes").inc()
+            raise Closed(
+                CloseCode.TRY_LATER,
+                ErrorCode.RATE_LIMITED,
+                "Too many handshakes from this address: try later.",
+            )
 
     async def _identify(self) -> Identity:
         credential = credentials.find(self.scope, self.parameters)
@@ -260,7 +282,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def _refuse(self, refusal: Closed) -> None:
         encoding = self.encoding or Encoding.JSON
-        await self.accept(subprotocol=self.encoding)
+        await self.accept(subprotocol=self.encoding or self.refused_subprotocol)
         wire = encode(outbound.Error(code=refusal.code, message=refusal.message), encoding, 2**30)
         if isinstance(wire, str):
             await self.send(text_data=wire)
@@ -348,6 +370,7 @@ class UnknownRouteConsumer(StreamConsumer):
     """Any other path: said so, instead of an HTTP 500."""
 
     async def _handshake(self) -> Any:
+        self._limit_handshakes(hubs.current(), self._address())
         raise Closed(
             CloseCode.POLICY,
             ErrorCode.UNKNOWN_ROUTE,

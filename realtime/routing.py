@@ -10,6 +10,6 @@ PREFIX = r"^(?:api/v1/)?ws/"
 websocket_urlpatterns = [
     re_path(PREFIX + r"engagement/?$", EngagementConsumer.as_asgi()),
     re_path(PREFIX + r"client/(?P<client_id>[^/]+)/engagement/?$", ClientEngagementConsumer.as_asgi()),
-    re_path(r"^.*$", UnknownRouteConsumer.as_asgi()),
+    re_path(r"", UnknownRouteConsumer.as_asgi()),
 ]
 websocket_application = URLRouter(websocket_urlpatterns)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from engagement.addresses import network_of
 from realtime import conf, metrics
 from realtime.hub.limits import Buckets, Counts
 
@@ -47,7 +48,7 @@ class Roster:
         limits: list[tuple[tuple[Hashable, ...], int, str]] = [
             (("process",), settings.connections_per_process, "this server process"),
             (("user", user_id), settings.connections_per_user, "this user"),
-            (("address", address), settings.connections_per_address, "this address"),
+            (("address", network_of(address)), settings.connections_per_address, "this address"),
         ]
         if client_id is not None:
             limits.append((("client", client_id), settings.connections_per_client, "this client"))
@@ -65,7 +66,7 @@ def _counted(connection: Connection) -> list[tuple[Hashable, ...]]:
     keys: list[tuple[Hashable, ...]] = [
         ("process",),
         ("user", connection.identity.user_id),
-        ("address", connection.address),
+        ("address", network_of(connection.address)),
     ]
     if connection.route_client is not None:
         keys.append(("client", connection.route_client))

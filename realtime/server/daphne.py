@@ -26,10 +26,12 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
-from realtime import conf
+from realtime import conf, metrics
 from realtime.hub import hub as hubs
 from realtime.hub.connection import WRITE_NOW
+from realtime.hub.limits import Bucket
 from realtime.hub.turns import in_turns
+from realtime.protocol.closing import CloseCode
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,11 @@ to one core at once were dropped, to come again."""
 
 CHECK_SECONDS = 2.0
 """How often a socket is looked at for a timeout and for its ping, as Daphne does."""
+
+FRAMES_PER_SECOND, FRAMES_BURST = 100.0, 1000.0
+"""Frames of any kind that a socket may send, lasting and at once. Messages have a limit of their own, which is lower;
+this one bounds pings, pongs and fragments, of which a megabyte holds 170,000, and each costs the loop some
+microseconds."""
 
 REASON_BYTES = 123
 """Longest close reason (RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code)."""
@@ -127,9 +134,12 @@ class WebSocketProtocol(DaphneProtocol):
     """Of the plain socket below the transport, where there is one."""
     frames = Frames()
     """Of all sockets of the process."""
+    _received: Bucket
+    """Bounds the frames that the client sends."""
 
     def onOpen(self) -> None:  # noqa: N802
         """Take the transport's flow control over from the HTTP channel that the socket began as."""
+        self._received = Bucket(FRAMES_PER_SECOND, FRAMES_BURST)
         super().onOpen()
         self.flow = SocketFlow()
         self.transport.unregisterProducer()
@@ -161,6 +171,30 @@ class WebSocketProtocol(DaphneProtocol):
         transport.write(data)
         return True
 
+    def onFrameBegin(self) -> None:  # noqa: N802
+        """Count a frame; end a socket that sends too many. What else it has sent already is not looked at."""
+        if self._received.take():
+            super().onFrameBegin()
+            return
+        metrics.limited.labels("frames").inc()
+        log.warning("limit hit", limit="frames", peer=self.peer)
+        self.sendCloseFrame(code=CloseCode.POLICY, reasonUtf8=b"Too many frames: send fewer a second.")
+        self.dropConnection(abort=False)
+
+    def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802
+        """Close TCP; without a reset, which may overtake the close frame, where frames were exchanged as they should.
+
+        autobahn aborts as soon as the client has answered the close frame.
+        """
+        super()._closeConnection(abort and not self.wasClean)
+        if not abort or self.wasClean:
+            reactor.callLater(CLOSE_HANDSHAKE_SECONDS, self._abort_if_still_there)  # type: ignore[arg-type]
+
+    def _abort_if_still_there(self) -> None:
+        """Give up on a client that reads nothing more: what waits to be written would hold the socket for ever."""
+        if self.transport is not None and self.transport.connected:
+            self.transport.abortConnection()
+
     def onClose(self, was_clean: bool, code: int, reason: str) -> None:  # noqa: N802
         """Let a sender that waits for the socket go on."""
         if self.flow is not None:
@@ -175,11 +209,17 @@ class WebSocketProtocol(DaphneProtocol):
         elif message["type"] == "websocket.send" and self.state == self.STATE_OPEN and not self.send_queue:
             # Straight to the transport: autobahn's own way formats a line for its debug log and serialises the frame
             # anew for every socket, which took longer than the socket itself.
-            self.transport.write(self.frames.of(message.get("text") or message.get("bytes") or b""))
+            self.transport.write(self.frames.of(_payload(message)))
         elif message["type"] == "websocket.send" and self.state in {self.STATE_CLOSING, self.STATE_CLOSED}:
             pass  # the socket is going, and the application about to hear of it; autobahn would raise
         else:
             super().handle_reply(message)
+
+
+def _payload(message: dict[str, Any]) -> str | bytes:
+    """Return what an ASGI `websocket.send` sends. An empty text is text."""
+    text: str | None = message.get("text")
+    return text if text is not None else message.get("bytes") or b""
 
 
 class Server(DaphneServer):
@@ -221,7 +261,10 @@ class Server(DaphneServer):
         # Say 1007 (no UTF-8) and 1009 (too big) in a close frame, instead of dropping TCP. The origin "null" is ours to
         # refuse, in words; left out here, autobahn would put its own HTTP 400 back.
         self.ws_factory.setProtocolOptions(
-            failByDrop=False, allowNullOrigin=True, closeHandshakeTimeout=CLOSE_HANDSHAKE_SECONDS
+            failByDrop=False,
+            allowNullOrigin=True,
+            closeHandshakeTimeout=CLOSE_HANDSHAKE_SECONDS,
+            echoCloseCodeReason=True,
         )
         asyncio.ensure_future(hubs.warm_up())  # noqa: RUF006 - the hub keeps its tasks itself
         if self.signal_handlers:

@@ -212,7 +212,6 @@ async def test_without_a_credential_nobody_is_let_in(transactional_db, server, s
     for name, options in {
         "nothing": {},
         "nothing, no subprotocol": {"subprotocols": ()},
-        "only unknown subprotocols": {"subprotocols": ("graphql-ws", "compliance.v9")},
         "another scheme": {"headers": {"Authorization": "Basic dXNlcjpwYXNz"}},
         "a scheme without a token": {"headers": {"Authorization": "Bearer"}},
         "another cookie": {"headers": {"Cookie": "csrftoken=abcdefgh"}, "origin": server.url},
