@@ -6,7 +6,7 @@ import pytest
 
 from engagement.models import MSP, Client, User
 from engagement.signals import access_changed
-from tests.factories import MSPFactory, UserFactory, tenant
+from tests.factories import UserFactory, tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -47,31 +47,3 @@ def test_a_deleted_client(told, road):
         "with the MSP": MSP.objects.filter(pk=client.msp_id).delete,
     }[road]()
     assert pk in told
-
-
-@pytest.mark.parametrize("change", ["is_active", "password", "role"])
-@pytest.mark.parametrize("road", ["saved", "in bulk"])
-def test_a_changed_user(told, change, road):
-    user = UserFactory(role="msp_user")
-    value = {"is_active": False, "password": "x", "role": "msp_admin"}[change]
-    user.first_name = "Ana"
-    user.save()
-    assert told == set()
-    if road == "saved":
-        setattr(user, change, value)
-        user.save()
-    else:
-        User.objects.filter(pk=user.pk).update(**{change: value})
-    assert told == {user.pk}
-
-
-@pytest.mark.parametrize("road", ["saved", "in bulk"])
-def test_a_client_that_moves_to_another_msp(told, road):
-    client, other = tenant().client, MSPFactory()
-    client = Client.objects.get(pk=client.pk)
-    if road == "saved":
-        client.msp = other
-        client.save()
-    else:
-        Client.objects.filter(pk=client.pk).update(msp=other)
-    assert told == {client.pk}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from engagement.models import MSP, Client, User
-from tests.factories import AlertFactory, MSPFactory, UserFactory
+from tests.access_writes import DELETES, RELATED, WRITES
+from tests.factories import AlertFactory, ClientFactory, MSPFactory, UserFactory
 from tests.flows.test_stalled_reader import stalled
 from tests.sockets import Socket
 
@@ -40,6 +42,64 @@ async def test_a_socket_ends_when_its_access_does(tenant, daphne, deed):
         code, _ = await socket.closed(timeout=5)
         assert code == 4003
         assert time.monotonic() - done < BOUND
+
+
+async def test_every_write_to_a_user_ends_that_users_socket_and_no_other(tenant, server):
+    """All forms at once, each of a user of its own."""
+    forms = [*WRITES, *DELETES]
+    users = [await sync_to_async(UserFactory)(role="msp_user", msp=tenant.msp) for _ in forms]
+
+    def write() -> None:
+        for form, user in zip(forms, users, strict=True):
+            if form in WRITES:
+                WRITES[form](User, user.pk, "is_active", False)
+            else:
+                DELETES[form](User, user.pk)
+        AlertFactory(client=tenant.client, details="after")
+
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(tenant.socket(server, user)) for user in users]
+        colleague = await stack.enter_async_context(tenant.socket(server))
+        own = await stack.enter_async_context(tenant.socket(server, tenant.client_user))
+        await sync_to_async(write)()
+        closed = await asyncio.gather(*(socket.closed() for socket in sockets))
+        assert dict(zip(forms, (code for code, _ in closed), strict=True)) == dict.fromkeys(forms, 4003)
+        for socket in (colleague, own):
+            [event] = await socket.events(1)
+            assert event["data"]["details"] == "after"
+
+
+async def test_every_write_that_moves_a_client_cuts_its_former_msp_off(tenant, server):
+    """By each form a client of its own, watched on its route; its own people keep their sockets."""
+    forms = [*WRITES, *RELATED]
+    clients = [await sync_to_async(ClientFactory)(msp=tenant.msp) for _ in forms]
+    people = [await sync_to_async(UserFactory)(role="client_user", client=client) for client in clients]
+
+    def move() -> None:
+        other = MSPFactory()
+        for form, client in zip(forms, clients, strict=True):
+            if form in WRITES:
+                WRITES[form](Client, client.pk, "msp", other)
+            else:
+                RELATED[form](other, client)
+            AlertFactory(client=client, details="after")
+        AlertFactory(client=tenant.client, details="the MSP's own")
+
+    async with AsyncExitStack() as stack:
+        watching = [
+            await stack.enter_async_context(tenant.socket(server, path=f"/ws/client/{client.pk}/engagement"))
+            for client in clients
+        ]
+        whole = await stack.enter_async_context(tenant.socket(server))
+        kept = [await stack.enter_async_context(tenant.socket(server, user)) for user in people]
+        await sync_to_async(move)()
+        closed = await asyncio.gather(*(socket.closed() for socket in watching))
+        assert dict(zip(forms, (code for code, _ in closed), strict=True)) == dict.fromkeys(forms, 4003)
+        for socket in kept:
+            [event] = await socket.events(1)
+            assert event["data"]["details"] == "after"
+        [event] = await whole.events(1)
+        assert event["data"]["details"] == "the MSP's own"
 
 
 async def test_a_stalled_reader_delays_no_revocation(tenant, daphne):
