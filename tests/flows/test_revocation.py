@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from engagement.models import MSP, Client, User
+from realtime.broadcast import broadcast_alert
 from tests.access_writes import DELETES, RELATED, WRITES
 from tests.factories import AlertFactory, ClientFactory, MSPFactory, UserFactory
 from tests.flows.test_stalled_reader import stalled
@@ -112,7 +113,7 @@ async def test_a_stalled_reader_delays_no_revocation(tenant, daphne):
 
             def flood() -> None:
                 for _ in range(150):
-                    AlertFactory(client=tenant.client, details="x" * 40_000)
+                    broadcast_alert(tenant.client.pk, tenant.msp.pk, {"details": "x" * 40_000})
 
             await sync_to_async(flood)()
             await second.events(150, timeout=20)
