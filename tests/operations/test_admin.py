@@ -3,6 +3,7 @@ asked of processes reaches them."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import uuid
@@ -32,12 +33,15 @@ def no_server_to_wait_for(request, monkeypatch):
         monkeypatch.setattr(connections, "REPORT_SECONDS", 0.05)
 
 
+POSITIONS = itertools.count(1_000_000)
+"""Of events made by hand: above those of what the publisher takes meanwhile."""
+
 MODELS = [model for model in admin.site._registry if model.__module__.startswith("realtime.")]
 
 
 def as_staff(user) -> Browser:
     user.is_staff = True
-    user.save()
+    user.save(update_fields=["is_staff"])  # access does not depend on it: nothing is told
     browser = Browser()
     browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return browser
@@ -71,7 +75,7 @@ def connection_of(user, client=None, msp=None, *, process=None, **fields) -> Liv
 
 def one_of_each(tenant) -> dict[type, object]:
     """Make a row of every model, all of them of a tenant's first client."""
-    position = Event.objects.count() + 1
+    position = next(POSITIONS)
     place = {"client_id": tenant.client.pk, "msp_id": tenant.msp.pk}
     event = Event.objects.create(
         position=position,
@@ -85,7 +89,12 @@ def one_of_each(tenant) -> dict[type, object]:
     connection = connection_of(tenant.client_user, tenant.client)
     return {
         Event: event,
-        Outbox: Outbox.objects.create(tx=uuid.uuid4(), kind="alert", facts='{"id": 1}', **place),
+        Outbox: Outbox.objects.create(
+            tx=uuid.uuid4(),
+            kind="engagement",
+            facts='{"subject": "application", "id": "' + str(uuid.uuid4()) + '"}',
+            **place,
+        ),
         LiveConnection: connection,
         ServerProcess: connection.process,
     }
