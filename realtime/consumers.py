@@ -29,7 +29,7 @@ from realtime.auth.credentials import BEARER_PREFIX
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import hub as hubs
 from realtime.hub import threads
-from realtime.hub.connection import WRITE_NOW, Connection
+from realtime.hub.connection import WRITE_NOW, Connection, SocketGone
 from realtime.hub.limits import Bucket
 from realtime.hub.pacing import PacedConnection
 from realtime.protocol import groups, inbound, outbound, rates
@@ -76,6 +76,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         try:
             if await self._open():
                 code = await self._converse(receive)
+        except SocketGone:
+            log.debug("socket gone while it was greeted")
         finally:
             await self._clean_up(code)
             structlog.contextvars.clear_contextvars()

@@ -67,6 +67,10 @@ sweep_failures = Counter("realtime_sweep_failures", "Sweeps that the database re
 task_failures = Counter(
     "realtime_task_failures", "Failures of the hub's long-lived tasks and of its one-off work", ["task"]
 )
+rows_refused = Counter(
+    "realtime_connection_rows_dropped",
+    "Connection rows that the database refused, or for which it was away too long",
+)
 resumes = Counter("realtime_resumes", "Streams resumed", ["outcome"])
 opened = Counter("realtime_connections_opened", "Connections accepted", ["scope"])
 closed = Counter("realtime_connections_closed", "Connections closed", ["code"])

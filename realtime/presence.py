@@ -48,7 +48,10 @@ class Watcher:
 
 
 def places(msps: Collection[UUID]) -> dict[Place, dict[UUID, Watcher]]:
-    """Return who watches what in these MSPs, in two queries."""
+    """Return who watches what in these MSPs, in three queries.
+
+    A client that has moved to another MSP is nobody's here until its connections' rows name that one too.
+    """
     found: dict[Place, dict[UUID, Watcher]] = {}
     opened = LiveConnection.objects.open().filter(msp_id__in=msps, user__isnull=False).order_by()
     whole = opened.filter(Q(selective=False) | Q(client_id__isnull=False))
@@ -58,8 +61,10 @@ def places(msps: Collection[UUID]) -> dict[Place, dict[UUID, Watcher]]:
         *whole.values_list("client_id", *columns).distinct(),
         *selected.annotate(chosen=F("selected__client_id")).values_list("chosen", *columns).distinct(),
     ]
+    watched = {client_id for client_id, *_ in rows if client_id is not None}
+    owners = dict(Client.objects.filter(pk__in=watched).values_list("pk", "msp_id"))
     for client_id, msp_id, user_id, username, role in rows:
-        if username is not None:
+        if username is not None and owners.get(client_id, msp_id) == msp_id:
             found.setdefault(Place(msp_id, client_id), {})[user_id] = Watcher(user_id, username, role)
     return found
 

@@ -235,7 +235,7 @@ async def _tell_presence(connection: Connection, client_ids: Sequence[str | None
     found = await threads.run("reading", presence.places, {msp_id})
     if connection.identity.scope.msp_id != msp_id:
         return  # its client moved to another MSP meanwhile: the next look tells who is there
-    told = connection.hub.presence.begin(msp_id, found)
+    told = connection.hub.presence.begin(connection, msp_id, found)
     everywhere = told.get(Place(msp_id, None), {})
     for client_id in client_ids:
         of = client_id or connection.route_client

@@ -164,18 +164,23 @@ class Connection:
         """Send a frame other than an event."""
         await self._send_wire(encode(frame, self.encoding, conf.current().compress_above))
 
+    async def tell(self, frame: outbound.Frame) -> None:
+        """Send a frame that nobody waits for. A socket that is gone needs none."""
+        with contextlib.suppress(SocketGone):
+            await self.send(frame)
+
     async def error(self, error: ProtocolError) -> None:
         """Send the `error` frame of a request that cannot be honoured."""
         metrics.errors.labels(error.code).inc()
-        frame = outbound.Error(
-            ref=error.ref,
-            code=error.code,
-            message=error.message,
-            client_id=error.client_id,
-            retry_after_ms=None if error.retry_after is None else math.ceil(error.retry_after * 1000),
+        await self.tell(
+            outbound.Error(
+                ref=error.ref,
+                code=error.code,
+                message=error.message,
+                client_id=error.client_id,
+                retry_after_ms=None if error.retry_after is None else math.ceil(error.retry_after * 1000),
+            )
         )
-        with contextlib.suppress(SocketGone):  # then there is nobody to tell
-            await self.send(frame)
 
     def close(
         self, code: CloseCode, why: ErrorCode | None, message: str, *, first: outbound.Frame | None = None

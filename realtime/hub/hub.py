@@ -239,8 +239,8 @@ class Hub:
         if swept.epoch != self.epoch or swept.position < self._swept:
             log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
             await self.streams.begin_anew(swept.epoch)
-            self._swept, self._access, self.ledger.epoch = swept.position, swept.access_position, swept.epoch
-            self.ledger.look()  # this process is unknown there
+            self._swept, self._access = swept.position, swept.access_position
+            self.ledger.begin_anew(swept.epoch, self.roster.connections.values())
             return
         for data in swept.access:  # first: see `Watch.access_changed`
             self._access_changed(data)

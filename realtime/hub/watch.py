@@ -120,9 +120,14 @@ class Watch:
                 self._revoke(connection, "This client is not yours to see any more.")
                 return
             self._hub.streams.unfollow(connection, stream)
+            if connection.selective:
+                self._hub.ledger.selected(connection, str(groups.parse(stream)[1]), chosen=False)
             gone = outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[])
-            self._hub.spawn(connection.send(gone))
+            self._hub.spawn(connection.tell(gone))
+        moved = connection.identity.scope != identity.scope
         connection.identity = identity
+        if moved:
+            self._hub.ledger.identity_changed(connection)
 
     def _revoke(self, connection: Connection, message: str) -> None:
         metrics.revoked.inc()
@@ -166,7 +171,7 @@ class Watch:
         elif not connection.expiry_announced:
             connection.expiry_announced = True
             self._hub.spawn(
-                connection.send(outbound.Authenticated(token_expires_at=end.isoformat(), expiring=True))
+                connection.tell(outbound.Authenticated(token_expires_at=end.isoformat(), expiring=True))
             )
 
 
