@@ -14,7 +14,8 @@ from benchmarks.stage import Stage, Tenant
 
 Say = Callable[[str], None]
 
-WANTED_RATIO = 1.6
+WANTED_RATIO = 2.0
+"""The outbox's INSERT is a round trip of its own: that is what works with any PostgreSQL backend of Django's."""
 SETUPS = (("1 writer", 1, 1), ("8 writers, threads of one process", 1, 8), ("8 writers, 8 processes", 8, 1))
 COLUMNS = {
     "title": "writers of one client",
