@@ -124,7 +124,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         )
         await self._greet(connection)
         if positions is not None:
-            await requests.resume(connection, positions, self.parameters.get("epoch"), None)
+            await self._resume(connection, positions)
         connection.start()
         connection.wake()
         return True
@@ -142,6 +142,18 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 f"None of these subprotocols is spoken here: offer {', '.join(Encoding)}, or none.",
             )
         return encoding
+
+    async def _resume(self, connection: Connection, positions: requests.Cursor) -> None:
+        """Resume from the handshake's cursor; where the database is away, say so and close."""
+        try:
+            await requests.resume(connection, positions, self.parameters.get("epoch"), None)
+        except Error as error:
+            log.warning("not resumed", error=str(error).strip())
+            connection.close(
+                CloseCode.INTERNAL,
+                ErrorCode.UNAVAILABLE,
+                "The database is not reachable: reconnect and resume.",
+            )
 
     def _query(self) -> dict[str, str]:
         try:

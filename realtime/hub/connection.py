@@ -146,7 +146,9 @@ class Connection:
         return sum(max(0, following.tail.head - following.cursor) for following in self.following.values())
 
     def start(self) -> None:
-        """Go live."""
+        """Go live, unless it is being closed already."""
+        if self._closing is not None:
+            return
         self._writer = asyncio.get_running_loop().create_task(self._write_forever())
 
     def wake(self, news_of: Following | None = None) -> None:

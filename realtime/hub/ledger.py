@@ -171,7 +171,9 @@ class Ledger:
         """
         # A task of its own: who waits may be cancelled, the thread that writes is not, and the next write must not
         # overtake it.
-        await asyncio.shield(asyncio.ensure_future(self._write(stopped=stopped)))
+        writing = asyncio.ensure_future(self._write(stopped=stopped))
+        writing.add_done_callback(_retrieved)
+        await asyncio.shield(writing)
 
     async def _write(self, *, stopped: bool) -> None:
         async with self._writing:
@@ -291,3 +293,9 @@ def bury_dead() -> None:
             closed_at=process.heartbeat_at, close_code=VANISHED
         )
         ServerProcess.objects.filter(pk=process.pk).update(stopped_at=F("heartbeat_at"))
+
+
+def _retrieved(task: asyncio.Task[None]) -> None:
+    """Take the error of a write whose waiter was cancelled: asyncio would log it as never retrieved."""
+    if not task.cancelled():
+        task.exception()
