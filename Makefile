@@ -146,12 +146,15 @@ format: install-dev ## Format the code and repair what can be repaired
 
 # --- Measuring and breaking
 
-.PHONY: bench chaos
+.PHONY: bench chaos simulate
 bench: install-dev ## Measure fan-out, latency, ingest and memory
 	@$(PYTHON) -m benchmarks
 
 chaos: install-dev ## Break servers under load and count what was lost
 	@$(PYTHON) -m benchmarks.chaos
+
+simulate: install-dev ## Simulate random runs of hub, sockets and publisher in virtual time (SEEDS=100000)
+	@$(PYTHON) -m tests.simulation --seeds $(or $(SEEDS),100000)
 
 # --- Upkeep
 

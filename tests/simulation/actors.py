@@ -5,29 +5,30 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.contrib.auth import logout
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import DatabaseError, transaction
-from django.db.models import QuerySet
+from django.db import DatabaseError, connection, transaction
 from rest_framework_simplejwt.tokens import AccessToken
 
 from engagement.models import Alert, Client, User
 from realtime.auth import tickets
 from realtime.events.recording import Fact, record
-from realtime.models import Kind
+from realtime.models import Kind, Outbox
 from tests.simulation import workers
+from tests.simulation.clock import STARTS_AT
 from tests.simulation.database import InjectedFault
 from tests.simulation.sockets import Socket
-from tests.simulation.tenants import CLIENTS, MSPS, NAMES, USER_IDS, Credential, sign_in
+from tests.simulation.tenants import CLIENTS, MSPS, NAMES, PASSWORDS, USER_IDS, Credential, sign_in
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from tests.simulation.process import Process
     from tests.simulation.runs import Run
 
@@ -72,7 +73,10 @@ class Visitor:
             credential = await self._credential()
             if credential is None or self.run.is_ending:
                 continue
-            await self._stay(self._connect(credential))
+            staying = asyncio.ensure_future(self._stay(self._connect(credential)))
+            self.run.visits.append(staying)
+            if not self.run.plan.several_tabs:
+                await staying
 
     async def _credential(self) -> Credential | None:
         kind = random.choice(self.run.plan.credentials)
@@ -127,6 +131,7 @@ class Visitor:
                 await self._renew(socket)
             elif socket.is_open and not run.is_ending and random.random() < run.plan.talkative:
                 await self._say(socket)
+                await asyncio.sleep(random.random() * 0.3)
             await socket.changed(min(ends_at - run.clock.now, random.random()) if not run.is_ending else 1.0)
         self.positions = {
             stream: followed.cursor for stream, followed in socket.streams.items()
@@ -160,13 +165,11 @@ class Visitor:
                 wish["min_severity"] = "high"
             socket.ask(wish)
         elif choice == "presence":
-            wish = {
-                "type": "subscribe",
-                "topics": ["alert", "engagement_update", "interaction_update", "presence"],
-            }
-            if "scope" in socket.query:
-                wish["client_id"] = client
-            socket.ask(wish)
+            topics = ["alert", "engagement_update", "interaction_update", "presence"]
+            for each in visible if "scope" in socket.query else [None]:
+                socket.ask(
+                    {"type": "subscribe", "topics": topics, **({"client_id": str(each)} if each else {})}
+                )
         elif choice == "unsubscribe":
             socket.ask({"type": "unsubscribe", "client_id": client, "topics": ["interaction_update"]})
         elif choice == "request_update":
@@ -209,17 +212,24 @@ def make_credential(run: Run, user_id: UUID, kind: str) -> Credential | None:
             person.password,
             expires_at=float(expires),
         )
-    session = sign_in(User.objects.get(pk=user_id))
+    ready, password = run.sessions_ready[user_id], person.password
+    session = ready.pop() if ready and person.password == PASSWORDS[user_id] else None
+    if session not in run.tenants.sessions:
+        user = User.objects.get(pk=user_id)
+        session, password = sign_in(user), user.password
     if kind == "session":
-        return Credential(kind, session, user_id, person.password, session=session)
-    return Credential(kind, tickets.issue(user_id), user_id, person.password, session=session)
+        return Credential(kind, session, user_id, password, session=session)
+    return Credential(kind, tickets.issue(user_id), user_id, password, session=session)
 
 
 @cache
 def token_for(user_id: UUID, password: str, expires_at: int) -> str:
-    """Return an access token. Time begins anew in each run, so most are made once."""
+    """Return an access token. Time begins anew in each run, so most are made once; a run must not notice which."""
+    state = random.getstate()
+    random.seed(f"{user_id} {password} {expires_at}")
     token = AccessToken.for_user(User(id=user_id, password=password))
-    token["exp"] = expires_at
+    random.setstate(state)
+    token["iat"], token["exp"] = int(STARTS_AT), expires_at
     return str(token)
 
 
@@ -236,18 +246,26 @@ async def write(run: Run) -> None:
         kind = random.choice(run.plan.writes)
         if kind == "alert":
             await act(run, f"an alert is raised for {client}", raise_alert, CLIENTS[client])
+        elif kind == "poison":
+            await act(
+                run, f"something that cannot be published is recorded for {client}", poison, CLIENTS[client]
+            )
         elif kind == "vanish":
             await act(run, "an alert is deleted", delete_alert)
         else:
             count = random.choice((1, 1, 1, 2, 5, run.plan.burst))
-            await act(run, f"{count} events are recorded for {client}", broadcast, CLIENTS[client], count)
+            await act(
+                run, f"{count} events are recorded for {client}", broadcast, run, CLIENTS[client], count
+            )
 
 
-def broadcast(client_id: UUID, count: int) -> None:
+def broadcast(run: Run, client_id: UUID, count: int) -> None:
     """Record events in one transaction."""
     types = ("alert", "interaction_update", "engagement_update")
-    with transaction.atomic():
-        record(
+    if run.log is not None:
+        run.database.statement()
+    with nullcontext() if run.log is not None else transaction.atomic():
+        (run.log.record if run.log is not None else record)(
             [Fact(Kind.MESSAGE, client_id, _message(random.choice(types), number)) for number in range(count)]
         )
 
@@ -255,6 +273,20 @@ def broadcast(client_id: UUID, count: int) -> None:
 def _message(type_: str, number: int) -> dict[str, Any]:
     severity = random.choice(("low", "medium", "high", "critical")) if type_ == "alert" else ""
     return {"type": type_, "data": {"n": number, "severity": severity}, "severity": severity}
+
+
+def poison(client_id: UUID) -> None:
+    """Record what cannot be published, as a fault of ours or a script would."""
+    kind, facts = random.choice(
+        (
+            ("message", '{"type": "alert", "data": {}}'),
+            ("message", "no JSON"),
+            ("unknown", "{}"),
+            ("alert", '{"id": null}'),
+            ("interaction", '{"count": "five"}'),
+        )
+    )
+    Outbox.objects.create(tx=uuid.uuid4(), kind=kind, client_id=client_id, facts=facts, key="")
 
 
 def raise_alert(client_id: UUID) -> None:
@@ -279,70 +311,102 @@ async def administer(run: Run) -> None:
     """Change who may see what."""
     while not run.is_ending:
         await pause(run.plan.between_changes)
+        if random.random() < run.plan.ambushes:
+            await run.next_answer()
         if run.is_ending:
             return
-        user = random.choice(sorted(run.plan.people))
+        user = random.choice(_arriving(run) or run.plan.people)
         what, function, *arguments = random.choice(run.plan.changes)
         run.say(f"about to {what} ({user})")
-        await act(run, f"{what} ({user})", function, USER_IDS[user], *arguments)
+        await act(run, f"{what} ({user})", function, run, USER_IDS[user], *arguments)
 
 
-def change_password(user_id: UUID) -> None:
+def _arriving(run: Run) -> list[str]:
+    """Return the users whose handshakes are under way: a change of their access comes at a bad moment."""
+    arriving = (socket for socket in run.sockets if socket.connection_id is None and not socket.is_gone)
+    return [NAMES[str(socket.credential.user)] for socket in arriving if socket.closed_with is None]
+
+
+def change_password(run: Run, user_id: UUID) -> None:
     """Give a user a new password."""
-    _save(user_id, password=f"md5$a${random.randrange(10**6)}")
+    _change(run, User, user_id, password=f"md5$a${random.randrange(10**6)}")
 
 
-def deactivate(user_id: UUID) -> None:
+def deactivate(run: Run, user_id: UUID) -> None:
     """Deactivate a user, or activate them again."""
-    user = User.objects.get(pk=user_id)
-    _save(user_id, is_active=not user.is_active)
+    person = run.tenants.people.get(user_id)
+    if person is not None:
+        _change(run, User, user_id, is_active=not person.is_active)
 
 
-def move_user(user_id: UUID) -> None:
+def move_user(run: Run, user_id: UUID) -> None:
     """Give a user to another tenant of the same kind."""
-    user = User.objects.get(pk=user_id)
-    if user.msp_id:
-        _save(user_id, msp_id=random.choice(sorted(MSPS.values())))
-    else:
-        _save(user_id, client_id=random.choice(sorted(CLIENTS.values())))
+    person = run.tenants.people.get(user_id)
+    if person is not None and person.msp is not None:
+        _change(run, User, user_id, msp_id=random.choice(sorted(MSPS.values())))
+    elif person is not None:
+        _change(run, User, user_id, client_id=random.choice(sorted(CLIENTS.values())))
 
 
-def _save(user_id: UUID, **values: Any) -> None:
-    user = User.objects.filter(pk=user_id).first()
-    if user is not None:
-        for name, value in values.items():
-            setattr(user, name, value)
-        user.save()
-
-
-def move_client(_: UUID) -> None:
+def move_client(run: Run, user_id: UUID) -> None:
     """Give a client to another MSP."""
-    client = Client.objects.get(pk=random.choice(sorted(CLIENTS.values())))
-    client.msp_id = random.choice([key for key in sorted(MSPS.values()) if key != client.msp_id])
-    client.save()
+    client_id = random.choice(sorted(CLIENTS.values()))
+    owners = [key for key in sorted(MSPS.values()) if key != run.tenants.owners.get(client_id)]
+    _change(run, Client, client_id, msp_id=random.choice(owners))
 
 
-def log_out(user_id: UUID) -> None:
+def _change(run: Run, model: type[User | Client], key: UUID, **values: Any) -> None:
+    """Change a row and tell of it, in one transaction: as its model does, or in memory as quickly as possible."""
+    if run.log is None:
+        row = model.objects.filter(pk=key).first()
+        for name, value in values.items():
+            setattr(row, name, value)
+        if row is not None:
+            row.save()
+        return
+    with transaction.atomic():
+        change_silently(model, key, **values)
+        told = {"user_ids": [], "client_ids": [], "sessions": []}
+        told["user_ids" if model is User else "client_ids"].append(str(key))
+        run.log.record([Fact(Kind.ACCESS, None, told)])
+
+
+def change_silently(model: type[User | Client], key: UUID, **values: Any) -> None:
+    """Change a row by SQL alone."""
+    columns = ", ".join(f"{name} = %s" for name in values)
+    parameters = [value.hex if isinstance(value, UUID) else value for value in (*values.values(), key)]
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {model._meta.db_table} SET {columns} WHERE id = %s", parameters)
+
+
+def log_out(run: Run, user_id: UUID) -> None:
     """Sign a user out of the newest of their sessions."""
-    for store in SessionStore.get_model_class().objects.order_by("-expire_date"):
-        if store.get_decoded().get("_auth_user_id") == str(user_id):
-            user = User.objects.get(pk=user_id)
-            request = SimpleNamespace(session=SessionStore(store.session_key), user=user, META={})
-            logout(request)  # type: ignore[arg-type]
-            return
+    session = _newest_session(run, user_id)
+    if session is not None:
+        user = User.objects.get(pk=user_id)
+        request = SimpleNamespace(session=SessionStore(session), user=user, META={})
+        run.ending_sessions.add(session)  # Django tells of it before it deletes the row
+        logout(request)  # type: ignore[arg-type]
 
 
-def end_session_row(user_id: UUID) -> None:
+def end_session_row(run: Run, user_id: UUID) -> None:
     """Delete a session's row, which no signal tells of."""
-    for store in SessionStore.get_model_class().objects.order_by("-expire_date"):
-        if store.get_decoded().get("_auth_user_id") == str(user_id):
-            store.delete()
-            return
+    session = _newest_session(run, user_id)
+    if session is not None:
+        SessionStore.get_model_class().objects.filter(pk=session).delete()
 
 
-def change_unseen(user_id: UUID) -> None:
+def _newest_session(run: Run, user_id: UUID) -> str | None:
+    for socket in reversed(run.sockets):
+        key = socket.credential.session
+        if socket.credential.user == user_id and key in run.tenants.sessions:
+            return key
+    return None
+
+
+def change_unseen(run: Run, user_id: UUID) -> None:
     """Deactivate a user by a way that no signal tells of."""
-    QuerySet(User).filter(pk=user_id).update(is_active=False)
+    change_silently(User, user_id, is_active=False)
 
 
 SIGNALLED: list[tuple[Any, ...]] = [
@@ -384,6 +448,15 @@ async def end_process(run: Run, process: Process, *, by_crash: bool) -> None:
         await process.task(process.wind_down(random.choice((0.0, 0.5, 1.5))))
         run.say(f"{process.name} has ended")
     run.check_ended(process, by_crash=by_crash)
+
+
+async def restore(run: Run) -> None:
+    """Restore the log from a backup."""
+    await pause(run.plan.before_restore)
+    if run.log is not None and not run.is_ending:
+        run.log.restore()
+        run.layer.flush()
+        run.say(f"the log is restored as it was at {run.log.position}")
 
 
 async def fail(run: Run) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.apps import apps
@@ -40,15 +40,20 @@ class Database:
         self._template = sqlite3.connect(":memory:")
         connection.connection.backup(self._template)
         connection.execute_wrappers.append(self._execute)
-        _after_commit(connection, self._committed)
+        _tell(connection, "_commit", self._committed)
+        _tell(connection, "_rollback", self._rolled_back)
         self.changed: Callable[[], None] = lambda: None
         """Called at the moment at which something was committed."""
+        self.pending: list[Any] = []
+        """What the open transaction has recorded in the log in memory, and who takes it on commit."""
+        self.take_pending: Callable[[], None] = lambda: None
         self.weather = Weather()
 
     def begin(self, weather: Weather) -> None:
         """Bring the rows back to the beginning; from now on fail as `weather` says."""
         self.weather = weather
-        self.changed = lambda: None
+        self.changed = self.take_pending = lambda: None
+        self.pending.clear()
         if self._connection.in_atomic_block:
             raise RuntimeError("A transaction was left open by the run before.")
         self._template.backup(self._connection.connection)
@@ -59,6 +64,29 @@ class Database:
             sql.replace("%s", "?"), parameters
         ).fetchall()
         return found
+
+    @property
+    def in_transaction(self) -> bool:
+        """True within a transaction."""
+        return bool(self._connection.in_atomic_block)
+
+    def statement(self) -> None:
+        """Take the time of a statement, and fail as one, for what stands for it."""
+        if workers.is_worker() and not self.in_transaction:
+            workers.sleep(self.weather.delay())
+        if (fault := self.weather.fault()) is not None:
+            raise fault
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """Do the same for a transaction in memory: it fails before or after what is done in it."""
+        workers.sleep(self.weather.delay())
+        fault = self.weather.fault()
+        if fault is not None and random.random() < 0.5:
+            raise fault
+        yield
+        if fault is not None:
+            raise fault
 
     def _execute(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if not workers.is_worker():
@@ -77,7 +105,11 @@ class Database:
             raise fault
         return result
 
+    def _rolled_back(self) -> None:
+        self.pending.clear()
+
     def _committed(self) -> None:
+        self.take_pending()
         self.changed()
         if workers.is_worker() and (fault := self.weather.fault()) is not None:
             raise fault
@@ -102,7 +134,7 @@ class Weather:
         """Return how long the next statement takes, in seconds."""
         if self.slow and random.random() < self.slow:
             return random.uniform(0.05, 0.8)
-        return random.random() ** 3 * 0.03
+        return 0.0 if random.random() < 0.5 else random.random() ** 2 * 0.03
 
     def fault(self) -> Exception | None:
         """Return what the next statement raises, if anything."""
@@ -117,11 +149,12 @@ def _create_tables() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
 
 
-def _after_commit(connection: Any, told: Callable[[], None]) -> None:
-    commit = connection._commit
+def _tell(connection: Any, name: str, told: Callable[[], None]) -> None:
+    """Call `told` after each commit, or rollback."""
+    function = getattr(connection, name)
 
-    def committed() -> None:
-        commit()
+    def and_tell() -> None:
+        function()
         told()
 
-    connection._commit = committed  # type: ignore[method-assign]
+    setattr(connection, name, and_tell)

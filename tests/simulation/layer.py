@@ -28,10 +28,15 @@ class Layer:
         self._waiting: dict[str, deque[bytes]] = {}
         self._receivers: dict[str, asyncio.Future[None]] = {}
         self._channels = 0
+        self._flushed = 0
 
     def clear_up(self) -> None:
         """Let nothing fail from now on."""
         self.lossy, self.slow, self.is_away = 0.0, 0.0, False
+
+    def flush(self) -> None:
+        """Lose all that is on its way."""
+        self._flushed += 1
 
     async def new_channel(self) -> str:
         """Return a channel of its own for a process."""
@@ -65,13 +70,14 @@ class Layer:
         await self._answer()
         self._publish(group, message)
 
-    def send(self, sends: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    def send(self, sends: Sequence[tuple[str, dict[str, Any]]], **_: Any) -> int:
         """Send many messages, from a worker: what `RedisGroups` does."""
         workers.sleep(self._delay())
         if self.is_away:
             raise redis.ConnectionError("injected by the simulation")
         for group, message in sends:
             self._publish(group, message)
+        return len(sends)
 
     def close(self) -> None:
         """Close the connections."""
@@ -83,9 +89,11 @@ class Layer:
                 continue
             copies = 2 if random.random() < self.lossy else 1
             for _ in range(copies):
-                self._loop.call_later(self._delay(), self._deliver, channel, body)
+                self._loop.call_later(self._delay(), self._deliver, channel, body, self._flushed)
 
-    def _deliver(self, channel: str, body: bytes) -> None:
+    def _deliver(self, channel: str, body: bytes, flushed: int) -> None:
+        if flushed != self._flushed:
+            return
         self._waiting[channel].append(body)
         receiver = self._receivers.pop(channel, None)
         if receiver is not None and not receiver.done():

@@ -5,15 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.simulation.actors import SIGNALLED
+from tests.simulation.actors import SIGNALLED, move_client
+from tests.simulation.database import InjectedFault
 from tests.simulation.runs import Plan
 from tests.simulation.tenants import USERS
 
 
-def choose() -> tuple[str, Plan]:
-    """Return a kind of run, and a plan of that kind."""
-    name = random.choice(sorted(KINDS))
-    return name, KINDS[name]()
+def choose() -> Callable[[], Plan]:
+    """Return a kind of run: what makes its plan."""
+    return random.choices(list(KINDS), list(KINDS.values()))[0]
+
+
+def by_name(name: str) -> Callable[[], Plan]:
+    """Return a kind of run by its name."""
+    return next(kind for kind in KINDS if kind.__name__ == name)
 
 
 def _people(most: int) -> list[str]:
@@ -23,22 +28,29 @@ def _people(most: int) -> list[str]:
 def arrivals() -> Plan:
     """Handshakes that overlap changes of access."""
     return Plan(
-        people=_people(4),
-        lasts=3.0,
-        between_visits=0.1,
-        between_changes=0.3,
-        stays=1.0,
+        people=_people(2),
+        lasts=1.5,
+        several_tabs=True,
+        ambushes=0.8,
+        between_visits=0.2,
+        between_changes=0.1,
+        between_writes=0.3,
+        by_client_route=0.6,
+        stays=10.0,
+        gives_up=0.02,
         talkative=0.02,
-        slow=0.3,
+        crowded=random.choice(("authenticating", "authenticating", "authenticating", "hub", None)),
+        slow=random.choice((0.0, 0.0, 0.3)),
     )
 
 
 def delivery() -> Plan:
     """Events, resumes and subscriptions, with a layer that loses."""
     return Plan(
-        people=_people(4),
-        processes=random.choice((1, 2)),
-        between_writes=0.1,
+        people=_people(3),
+        processes=random.choice((1, 1, 2)),
+        lasts=3.0,
+        between_writes=0.15,
         lossy=random.choice((0.0, 0.1, 0.5)),
         failing=random.choice((0.0, 0.03)),
         between_outages=random.choice((1e9, 1.5)),
@@ -49,7 +61,9 @@ def delivery() -> Plan:
 def drains() -> Plan:
     """Processes that are replaced under handshakes."""
     return Plan(
-        people=_people(5),
+        people=_people(4),
+        lasts=2.5,
+        between_writes=0.5,
         processes=random.choice((1, 2)),
         between_visits=0.05,
         between_deployments=0.8,
@@ -61,7 +75,9 @@ def drains() -> Plan:
 def renewals() -> Plan:
     """Tokens that are renewed while access is checked again."""
     return Plan(
-        people=_people(3),
+        people=_people(2),
+        lasts=3.0,
+        between_writes=0.5,
         between_changes=0.3,
         changes=[SIGNALLED[3], SIGNALLED[3], SIGNALLED[4], SIGNALLED[0]],
         messages=("authenticate",),
@@ -75,6 +91,7 @@ def acknowledgements() -> Plan:
     """Alerts that vanish while they are acknowledged."""
     return Plan(
         people=_people(3),
+        in_memory=False,
         writes=("alert", "vanish"),
         messages=("acknowledge",),
         talkative=0.8,
@@ -84,6 +101,115 @@ def acknowledgements() -> Plan:
     )
 
 
-KINDS: dict[str, Callable[[], Plan]] = {
-    work.__name__: work for work in (arrivals, delivery, drains, renewals, acknowledgements)
+def sequencing() -> Plan:
+    """The log as it is in the database: clients that move before their events are sequenced, statements that fail."""
+    return Plan(
+        people=["nina", "sara", random.choice(("ada", "bea"))],
+        processes=random.choice((1, 2)),
+        lasts=3.0,
+        in_memory=False,
+        changes=[("move a client", move_client)],
+        between_changes=0.5,
+        between_writes=0.1,
+        between_outages=0.8,
+        failing=random.choice((0.0, 0.02)),
+        slow=0.3,
+        by_client_route=0.1,
+        selected=0.0,
+        talkative=0.05,
+        stays=10.0,
+    )
+
+
+def poison() -> Plan:
+    """Recorded changes that cannot be published, among others."""
+    return Plan(
+        people=_people(3),
+        lasts=2.0,
+        in_memory=False,
+        writes=("poison", "events"),
+        between_writes=0.1,
+        failing=random.choice((0.0, 0.02)),
+        stays=10.0,
+        talkative=0.05,
+        expected_errors=("event cannot be published", "events cannot be published"),
+    )
+
+
+def faults() -> Plan:
+    """Errors of our own in anything that asks the database."""
+    return Plan(
+        people=_people(3),
+        processes=random.choice((1, 2)),
+        lasts=3.0,
+        failing=random.choice((0.02, 0.1)),
+        error=InjectedFault,
+        lossy=random.choice((0.1, 0.5)),
+        between_writes=0.15,
+        between_outages=random.choice((1e9, 1.0)),
+    )
+
+
+def restores() -> Plan:
+    """A log that is restored from a backup."""
+    return Plan(
+        people=_people(3),
+        lasts=2.5,
+        between_writes=0.1,
+        before_restore=1.0,
+        lossy=random.choice((0.1, 0.5)),
+        failing=random.choice((0.0, 0.15)),
+        crowded=random.choice(("hub", None)),
+        slow=0.3,
+        stays=10.0,
+    )
+
+
+def presence() -> Plan:
+    """Who watches, while people come and go and sockets are slow."""
+    return Plan(
+        people=[random.choice(("nina", "nils")), *random.sample(("ada", "abe", "bea", "nils", "nina"), 3)],
+        processes=random.choice((1, 2)),
+        keeps_rows=True,
+        messages=("presence", "presence", "stall"),
+        between_visits=0.5,
+        between_writes=2.0,
+        stays=random.choice((1.0, 3.0)),
+        talkative=0.7,
+        selected=0.8,
+        settings={"presence_interval": 1.0},
+        by_client_route=0.3,
+        paced=0.0,
+    )
+
+
+def rows() -> Plan:
+    """Rows of connections, whose statements fail."""
+    return Plan(
+        people=_people(3),
+        processes=random.choice((1, 2)),
+        keeps_rows=True,
+        failing=random.choice((0.02, 0.1)),
+        between_outages=random.choice((1e9, 1.0)),
+        between_deployments=random.choice((1e9, 2.0)),
+        between_writes=1.0,
+        crashes=0.5,
+        stays=0.8,
+        talkative=0.1,
+    )
+
+
+KINDS: dict[Callable[[], Plan], int] = {
+    arrivals: 5,
+    delivery: 5,
+    drains: 5,
+    renewals: 5,
+    acknowledgements: 1,
+    faults: 3,
+    restores: 3,
+    sequencing: 1,
+    poison: 1,
+    presence: 1,
+    rows: 1,
 }
+"""How often each kind is chosen. Those that go through Django and SQLite take longest."""

@@ -76,12 +76,29 @@ class Process:
         self.is_dead = True
 
 
+_answered: Callable[[str], None]
+"""Told when a question of a purpose was answered by the database, and who asked has not heard of it yet."""
+_crowded: str | None = None
+"""The purpose whose threads are few for what is asked of them."""
+
+
 async def _run(purpose: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Stands for `threads.run`: a thread becomes free after a while."""
-    await asyncio.sleep(random.random() ** 4 * 0.02)
+    """Stands for `threads.run`: a thread becomes free after a while, and its answer waits for the loop."""
+    await _wait_in_line(purpose)
     if current().is_dead:
         await asyncio.get_running_loop().create_future()
-    return await workers.run(function, *args, **kwargs)
+    try:
+        return await workers.run(function, *args, **kwargs)
+    finally:
+        _answered(purpose)
+        await _wait_in_line(purpose)
+
+
+async def _wait_in_line(purpose: str) -> None:
+    if purpose == _crowded:
+        await asyncio.sleep(random.random() ** 3 * 0.3)
+    elif random.random() < 0.3:
+        await asyncio.sleep(random.random() * 0.01)
 
 
 def current() -> Process:
@@ -109,9 +126,17 @@ _store = Ledger._store
 
 
 def begin(
-    loop: asyncio.AbstractEventLoop, layer: Layer, settings: dict[str, Any], *, keeps_rows: bool
+    loop: asyncio.AbstractEventLoop,
+    layer: Layer,
+    settings: dict[str, Any],
+    *,
+    keeps_rows: bool,
+    crowded: str | None,
+    answered: Callable[[str], None],
 ) -> None:
     """Begin a run on `loop`."""
+    global _crowded, _answered
+    _crowded, _answered = crowded, answered
     Ledger._store = _store if keeps_rows else lambda *_: None  # type: ignore[method-assign]
     workers.Thread.loop = loop
     layer.layer = layer  # type: ignore[attr-defined] - as RedisGroups names its layer

@@ -16,21 +16,21 @@ from uuid import UUID
 import structlog
 
 from realtime.protocol import groups
-from tests.simulation import actors, clock, process, tenants
+from tests.simulation import actors, clock, memory, process, tenants, workers
 from tests.simulation.clock import Clock
 from tests.simulation.database import Database, InjectedError, InjectedFault, Weather
 from tests.simulation.layer import Layer
 from tests.simulation.loop import Deadlock, VirtualLoop
 from tests.simulation.process import Process
-from tests.simulation.sockets import Socket
+from tests.simulation.sockets import Socket, describe_stream
 from tests.simulation.tenants import Tenants
 
 SWEEP, RECHECK, EXPIRY_GRACE, HEARTBEAT_EXPIRY = 2.0, 3.0, 1.0, 4.0
 SLACK = 2.0
 """Seconds beyond an interval: slow statements, a failed one that is tried again, the hub's tick."""
 
-SETTLES = 8.0
-"""How long after the last fault everything must be as it should."""
+SETTLES, ROWS_SETTLE = 5.5, 8.0
+"""How long after the last fault everything must be as it should; and all that hangs on rows of connections."""
 
 BOUND: ContextVar[float] = ContextVar("bound", default=SWEEP + SLACK)
 """How long a change of access that is made here may go unnoticed."""
@@ -82,8 +82,13 @@ class Plan:
     between_changes: float = 1e9
     between_deployments: float = 1e9
     between_outages: float = 1e9
+    before_restore: float = 1e9
     crashes: float = 0.0
     stays: float = 3.0
+    ambushes: float = 0.0
+    """How likely a change of access waits for the moment after it was read."""
+    several_tabs: bool = False
+    """Whether a visitor opens the next socket without waiting for the end of the one before."""
     talkative: float = 0.2
     by_client_route: float = 0.4
     selected: float = 0.2
@@ -95,22 +100,29 @@ class Plan:
     slow: float = 0.1
     lossy: float = 0.1
     error: type[Exception] = InjectedError
+    in_memory: bool = True
+    """Whether the log and identities are looked up in memory (`memory`), and not through Django."""
+    crowded: str | None = None
+    """Which of the hub's pools of threads is slow."""
     keeps_rows: bool = False
     """Whether connections are written as rows: where that is not what a run is about, it would take too long."""
     settings: dict[str, Any] = field(default_factory=dict)
+    expected_errors: tuple[str, ...] = ()
+    """Beginnings of what is logged as an error, and should be."""
 
 
 class Run:
     """A run. `violation` says what did not hold, if anything."""
 
-    def __init__(self, seed: int, database: Database) -> None:
+    def __init__(self, seed: int, database: Database, plan: Callable[[], Plan] | None) -> None:
         self.seed = seed
         self.database = database
         self.clock = Clock()
         clock.begin(self.clock, seed)
         from tests.simulation import plans
 
-        self.theme, self.plan = plans.choose()
+        kind = plan or plans.choose()
+        self.kind, self.plan = kind.__name__, kind()
         self.loop = VirtualLoop(self.clock)
         self.layer = Layer(self.loop, self.plan.lossy, self.plan.slow)
         self.violation: Violation | None = None
@@ -119,6 +131,13 @@ class Run:
         self.processes: list[Process] = []
         self.ended_processes: list[Process] = []
         self.sockets: list[Socket] = []
+        self.sessions_ready = {key: list(sessions) for key, sessions in tenants.SESSIONS.items()}
+        self._awaiting_answer: list[asyncio.Future[None]] = []
+        self._placed = 0
+        self.visits: list[asyncio.Future[None]] = []
+        self.ending_sessions: set[str] = set()
+        """Sessions whose end has begun."""
+        self.log: memory.MemoryLog | None = None
         self._trace: list[tuple[float, str | Callable[[], str]]] = []
         self._count = 0
 
@@ -129,8 +148,18 @@ class Run:
         weather = Weather(self.plan.failing, self.plan.slow)
         weather.error = self.plan.error
         self.database.begin(weather)
-        process.begin(self.loop, self.layer, SETTINGS | self.plan.settings, keeps_rows=self.plan.keeps_rows)
+        process.begin(
+            self.loop,
+            self.layer,
+            SETTINGS | self.plan.settings,
+            keeps_rows=self.plan.keeps_rows,
+            crowded=self.plan.crowded,
+            answered=self._answered,
+        )
         self.tenants = Tenants(self.database, EXPIRY_GRACE)
+        self.log = memory.begin(self.database, self.tenants) if self.plan.in_memory else None
+        if self.log is not None:
+            self.database.take_pending = self.log.commit
         self.database.changed = self._rows_changed
         collector.run = self
         story = self.loop.create_task(self._story())
@@ -147,7 +176,7 @@ class Run:
         for _ in range(plan.processes):
             self.add_process()
         visitors = [actors.Visitor(self, name) for name in plan.people]
-        others = [actors.write, actors.administer, actors.operate, actors.fail]
+        others = [actors.write, actors.administer, actors.operate, actors.fail, actors.restore]
         works = [visitor.visit() for visitor in visitors] + [other(self) for other in others]
         tasks = [asyncio.ensure_future(work) for work in works]
         await asyncio.sleep(plan.lasts)
@@ -157,8 +186,8 @@ class Run:
         self.layer.clear_up()
         for socket in self.sockets:
             socket.stall(False)
-        await asyncio.sleep(SETTLES)
-        for task in tasks:
+        await asyncio.sleep(ROWS_SETTLE if plan.keeps_rows else SETTLES)
+        for task in [*tasks, *self.visits]:
             if task.done() and task.exception() is not None:
                 raise task.exception()  # type: ignore[misc]
         self.check_settled()
@@ -168,6 +197,7 @@ class Run:
             task.cancel()
         self.database.changed = lambda: None
         collector.run = None
+        memory.end()
         self.loop.set_exception_handler(lambda *_: None)
         for _ in range(20):
             self.loop.call_soon(self.loop.stop)
@@ -217,7 +247,7 @@ class Run:
         lines = [f"{at:9.4f} s  {_text(what)}" for at, what in self._trace[-last:]]
         left_out = len(self._trace) - len(lines)
         head = [f"… {left_out} earlier lines"] if left_out > 0 else []
-        return "\n".join([f"Seed {self.seed}, a run of kind {self.theme!r}", *head, *lines])
+        return "\n".join([f"Seed {self.seed}, a run of kind {self.kind!r}", *head, *lines])
 
     # Access
 
@@ -226,7 +256,21 @@ class Run:
         """Return within how many seconds a change that is made now must be noticed."""
         return BOUND.get() + (1.0 if self.database.weather.is_away or self.layer.is_away else 0.0)
 
+    def _answered(self, purpose: str) -> None:
+        if purpose == "authenticating":
+            waiting, self._awaiting_answer = self._awaiting_answer, []
+            for future in waiting:
+                workers.set_done(future)
+
+    async def next_answer(self) -> None:
+        """Wait until somebody's access has just been read: the worst moment for it to change."""
+        future = self.loop.create_future()
+        self._awaiting_answer.append(future)
+        await workers.within(future, 1.0)
+
     def _rows_changed(self) -> None:
+        if self.log is None:
+            self._check_places()
         if self.tenants.read():
             for socket in self.sockets:
                 if not socket.is_gone:
@@ -234,6 +278,9 @@ class Run:
 
     def events(self, stream: str, after: int, before: int = 2**60) -> list[EventRow]:
         """Return the rows of a stream between two places."""
+        if self.log is not None:
+            rows_of = self.log.streams.get(stream, [])[after : before - 1]
+            return [EventRow(row.seq, row.type, row.client_id, row.severity) for row, _ in rows_of]
         kind, key = groups.parse(stream)
         rows = self.database.rows(
             f"SELECT {kind}_seq, type, client_id, severity FROM realtime_event "
@@ -246,11 +293,28 @@ class Run:
 
     # What must hold
 
+    def _check_places(self) -> None:
+        """An event goes into the stream of the MSP that its client belongs to when it gets its place."""
+        new = self.database.rows(
+            "SELECT position, client_id, msp_id FROM realtime_event WHERE position > %s ORDER BY position",
+            self._placed,
+        )
+        for position, client, msp in new:
+            self._placed = position
+            owner = self.tenants.owners.get(UUID(client)) if client else None
+            if owner is not None and msp != owner.hex:
+                self.fail(
+                    "placed where it belongs",
+                    f"event {position} of {describe_stream(str(UUID(client)))} "
+                    f"was placed for {describe_stream(str(UUID(msp)))}, which it belongs to no more",
+                )
+
     def check_close(self, socket: Socket) -> None:
         """A socket is closed for a reason."""
         code, weather = socket.closed_with, self.database.weather
         socket.look_at_access()
-        if code == 4003 and not socket.ever_ended:
+        told = socket.ever_ended or socket.credential.session in self.ending_sessions
+        if code == 4003 and not told:
             self.fail("let in", f"{socket} was closed with 4003, and its access never ended")
         elif code == 4001 and (socket.credential.expires_at or 2.0**60) + EXPIRY_GRACE > clock.time.time():
             self.fail("let in", f"{socket} was closed with 4001, and its token has not expired")
@@ -280,9 +344,11 @@ class Run:
                 self.fail("told of the end", f"the application of {socket} ended, and left it open")
             if socket.is_open:
                 self._check_open(socket)
+        if self.log.outbox if self.log is not None else self.database.rows("SELECT id FROM realtime_outbox"):
+            self.fail("complete", "something was recorded and never placed")
         if self.violation is None and self.plan.keeps_rows:
             self._check_rows()
-        if self.violation is None:
+        if self.violation is None and self.plan.keeps_rows:
             self._check_presence()
 
     def _check_open(self, socket: Socket) -> None:
@@ -312,11 +378,34 @@ class Run:
         for key in sorted(rows - opened.keys(), key=str):
             of = next((str(socket) for socket in self.sockets if socket.connection_id == key), "nobody")
             self.fail("rows of connections", f"a row says that the socket of {of} is open, and it is not")
-        if self.database.rows("SELECT id FROM realtime_outbox"):
-            self.fail("complete", "something was recorded and never placed")
 
     def _check_presence(self) -> None:
-        pass
+        """Who watches is known to those who asked: of the last frame they were sent, the counts."""
+        opened = [socket for socket in self.sockets if socket.is_open]
+        for socket in opened:
+            for stream, followed in socket.streams.items():
+                if "presence" in followed.whole.topics:
+                    self._check_presence_of(socket, stream, opened)
+
+    def _check_presence_of(self, socket: Socket, stream: str, opened: list[Socket]) -> None:
+        kind, key = groups.parse(stream)
+        told = socket.presence.get(str(key) if kind == "client" else None)
+        if told is None:
+            return
+        msp = self.tenants.owners[key] if kind == "client" else key
+        watching = {each.credential.user for each in opened if each.watches(kind, key)}
+        everywhere = {each.credential.user for each in opened if each.watches("msp", msp)}
+        there = watching | everywhere
+        by_msp = sum(self.tenants.people[user].role.startswith("msp") for user in there)
+        # Who watches all of an MSP is told to those who follow that, or one client by their route.
+        is_told_all = kind == "msp" or "scope" not in socket.query
+        expected = (by_msp if is_told_all else told["msp_watchers"], len(there) - by_msp)
+        if (told["msp_watchers"], told["client_watchers"]) != expected:
+            self.fail(
+                "who watches",
+                f"{socket} was last told of {told['msp_watchers']} and {told['client_watchers']} watchers of "
+                f"{describe_stream(stream)}, and there are {expected[0]} and {expected[1]}",
+            )
 
 
 class Collector:
@@ -327,16 +416,20 @@ class Collector:
 
     def __call__(self, _logger: Any, method: str, line: dict[str, Any]) -> Any:
         if self.run is not None:
-            text = f"log: {line.pop('event')} {line}"
-            error = line.get("exc_info")
-            if (
-                method in {"error", "critical", "exception"}
-                and "injected" not in f"{text}{_current(error)!r}"
-            ):
-                self.run.fail("no traceback", text, _current(error))
-            else:
-                self.run.say(text)
+            self._take(self.run, method, line.pop("event"), line)
         raise structlog.DropEvent
+
+    def _take(self, run: Run, method: str, event: str, line: dict[str, Any]) -> None:
+        text, error = f"log: {event} {line}", _current(line.get("exc_info"))
+        is_error = method in {"error", "critical", "exception"}
+        if (
+            is_error
+            and not event.startswith(run.plan.expected_errors)
+            and "injected" not in f"{text}{error!r}"
+        ):
+            run.fail("no traceback", text, error)
+        else:
+            run.say(text)
 
 
 def _text(what: str | Callable[[], str]) -> str:
@@ -371,9 +464,9 @@ def install() -> Database:
     return _database
 
 
-def run(seed: int) -> Run:
-    """Run one seed."""
-    made = Run(seed, install())
+def run(seed: int, plan: Callable[[], Plan] | None = None) -> Run:
+    """Run one seed: of the kind that it chooses, or of one that is given."""
+    made = Run(seed, install(), plan)
     made.go()
     return made
 

@@ -16,6 +16,8 @@ import msgspec
 from realtime.hub.connection import WRITE_NOW
 from realtime.protocol.inbound import EVENT_TOPICS, SEVERITIES
 from realtime.routing import websocket_application
+from tests.simulation import workers
+from tests.simulation.database import InjectedFault
 from tests.simulation.tenants import NAMES, Credential
 
 if TYPE_CHECKING:
@@ -88,11 +90,11 @@ class Socket:
         self.connection_id: str | None = None
         self.epoch = ""
         self.tenant: tuple[str, UUID] | None = None
+        self._tenant_before = run.tenants.tenant(credential.user)
         self.streams: dict[str, Followed] = {}
         self.presence: dict[str | None, dict[str, Any]] = {}
         self.answers: dict[int, dict[str, Any]] = {}
         self.asked: dict[int, Any] = {}
-        self.frames = 0
         self.must_renew = False
         self._queue: deque[dict[str, Any]] = deque()
         self._receiver: asyncio.Future[None] | None = None
@@ -141,7 +143,9 @@ class Socket:
         except asyncio.CancelledError:
             pass
         except Exception as error:
-            if not (isinstance(error, OSError) and self.is_gone) and "injected" not in repr(error):
+            if isinstance(error, InjectedFault) and self.is_accepted and not self.is_gone:
+                self._close(1011)  # as servers do
+            elif not isinstance(error, InjectedFault) and not (isinstance(error, OSError) and self.is_gone):
                 self.run.fail("no traceback", f"the application of {self} ended with {error!r}", error)
         finally:
             self.process.applications.pop(self, None)
@@ -218,8 +222,9 @@ class Socket:
 
     @property
     def is_open(self) -> bool:
-        """True where the client takes it for open."""
-        return self.connection_id is not None and not self.is_gone and self.closed_with is None
+        """True where both sides take it for open. Of a process that died its client may not know yet."""
+        lasts = not self.is_gone and self.closed_with is None and not self.process.is_dead
+        return self.connection_id is not None and lasts
 
     def leave(self, code: int) -> None:
         """Close from the client's side."""
@@ -252,7 +257,7 @@ class Socket:
         """Wait until something happens here, or for so long."""
         future = asyncio.get_running_loop().create_future()
         self._changed.append(future)
-        await asyncio.wait([future], timeout=seconds)
+        await workers.within(future, max(0.0, seconds))
 
     def _notify(self) -> None:
         waiting, self._changed = self._changed, []
@@ -263,7 +268,7 @@ class Socket:
     def _take(self, payload: str | bytes | None) -> None:
         if payload is None:
             return
-        self.frames += 1
+        news = False
         for frame in self._frames(payload):
             self.run.say(lambda frame=frame: f"{self} is sent {describe(frame)}")
             self._check_access(frame)
@@ -272,7 +277,9 @@ class Socket:
                 handle(frame)
             if isinstance(frame.get("ref"), int):
                 self.answers[frame["ref"]] = frame
-        self._notify()
+            news = news or frame["type"] not in EVENTS
+        if news:
+            self._notify()
 
     def _frames(self, payload: str | bytes) -> Iterator[dict[str, Any]]:
         if self.subprotocol.endswith("msgpack") and isinstance(payload, bytes):
@@ -337,6 +344,11 @@ class Socket:
         stream, client = frame["stream"], frame.get("client_id")
         wish = Wish(frozenset(frame["topics"]), frame.get("min_severity"))
         followed = self.streams.setdefault(stream, Followed(frame["seq"]))
+        if frame["seq"] > followed.cursor:
+            # What lies between was passed over, by what was asked for before.
+            if "rate" not in self.query:
+                self._excuse(followed, stream, followed.cursor, frame["seq"] + 1)
+            followed.cursor = frame["seq"]
         if client is not None and stream.startswith("msp."):
             followed.parts[client] = wish
         else:
@@ -385,6 +397,14 @@ class Socket:
     def _on_error(self, frame: dict[str, Any]) -> None:
         self.error = frame["code"]
 
+    def watches(self, kind: str, key: UUID) -> bool:
+        """Return whether presence counts it among those who watch an MSP, or a client."""
+        if kind == "msp":
+            return self.route is None and "scope" not in self.query and self.tenant == ("msp", key)
+        if "scope" in self.query and self.route is None:
+            return f"client.{key}" in self.streams
+        return self.route == str(key)
+
     # Access
 
     def look_at_access(self) -> None:
@@ -396,6 +416,8 @@ class Socket:
             visible = frozenset()
         if self.route is not None:
             visible &= {UUID(self.route)}
+        if tenants.tenant(user) != self._tenant_before:
+            self.ever_ended = True  # its user moved: it may be closed for that
         holds = bool(visible) or (self.route is None and self._is_idle_msp())
         until = now + self.run.bound
         for client in self.visible - visible:

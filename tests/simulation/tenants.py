@@ -6,6 +6,7 @@ The model is written anew from the rules and asks the rows, so that it is no cop
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cache
 from uuid import UUID
@@ -40,7 +41,17 @@ def fill() -> None:
         Client.objects.create(id=key, name=name, msp_id=MSPS[OWNERS[name]])
     for name, (role, tenant) in USERS.items():
         of = {"msp_id": MSPS[tenant]} if role.startswith("msp") else {"client_id": CLIENTS[tenant]}
-        User.objects.create(id=USER_IDS[name], username=name, role=role, password=f"md5$a${name}0", **of)
+        user = User.objects.create(
+            id=USER_IDS[name], username=name, role=role, password=f"md5$a${name}0", **of
+        )
+        PASSWORDS[user.pk] = user.password
+        SESSIONS[user.pk] = [sign_in(user) for _ in range(SESSIONS_READY)]
+
+
+PASSWORDS: dict[UUID, str] = {}
+SESSIONS_READY = 5
+SESSIONS: dict[UUID, list[str]] = {}
+"""Sessions of each user that are there from the beginning."""
 
 
 def sign_in(user: User) -> str:
@@ -69,6 +80,7 @@ class Credential:
 class Person:
     """A row of a user."""
 
+    name: str
     is_active: bool
     role: str
     msp: UUID | None
@@ -90,20 +102,24 @@ class Tenants:
         self._grace = grace
         self.people: dict[UUID, Person] = {}
         self.owners: dict[UUID, UUID] = {}
-        self.sessions: set[str] = set()
+        self.session_data: dict[str, str] = {}
+        self.sessions: Collection[str] = ()
         self.read()
 
     def read(self) -> bool:
         """Read the rows. Return whether they have changed."""
         rows = self._database.rows
         before = self.people, self.owners, self.sessions
-        people = rows("SELECT id, is_active, role, msp_id, client_id, password FROM engagement_user")
+        people = rows(
+            "SELECT id, username, is_active, role, msp_id, client_id, password FROM engagement_user"
+        )
         self.people = {
-            uuid(key): Person(bool(active), role, uuid(msp), uuid(client), password)  # type: ignore[misc]
-            for key, active, role, msp, client, password in people
+            uuid(key): Person(name, bool(active), role, uuid(msp), uuid(client), password)  # type: ignore[misc]
+            for key, name, active, role, msp, client, password in people
         }
         self.owners = {uuid(key): uuid(msp) for key, msp in rows("SELECT id, msp_id FROM engagement_client")}  # type: ignore[misc]
-        self.sessions = {key for (key,) in rows("SELECT session_key FROM django_session")}
+        self.session_data = dict(rows("SELECT session_key, session_data FROM django_session"))
+        self.sessions = self.session_data.keys()
         return before != (self.people, self.owners, self.sessions)
 
     def holds(self, credential: Credential) -> bool:

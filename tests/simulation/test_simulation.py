@@ -8,7 +8,25 @@ import sys
 
 import pytest
 
+from tests.simulation.reverts import REVERTS
+
 pytestmark = pytest.mark.once
+
+SEEDS = {
+    "delivery": 200,
+    "restores": 150,
+    "faults": 100,
+    "acknowledgements": 30,
+    "rows": 30,
+    "sequencing": 20,
+    "poison": 20,
+    "presence": 15,
+}
+"""How many seeds of each kind of run are part of the tests; `make simulate` runs more, of every kind.
+
+Not here yet: `arrivals`, `renewals` and `drains`. They find what is not mended yet: handshakes that overlap a change of
+access, credentials that outlive a log-out, and sockets that arrive during a drain.
+"""
 
 
 def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -18,7 +36,7 @@ def simulate(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProce
         env=os.environ | {"PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=170,
         check=False,
     )
 
@@ -27,3 +45,18 @@ def test_a_seed_gives_the_same_trace_whatever_the_hashes_of_strings():
     first, second = (simulate("--traces", "6", hash_seed=seed).stdout for seed in ("1", "2"))
     assert first == second
     assert len(first.splitlines()) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(SEEDS))
+def test_nothing_is_violated(kind):
+    run = simulate("--kind", kind, "--seeds", str(SEEDS[kind]))
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [revert.name for revert in REVERTS])
+def test_a_mend_taken_back_is_found_again(name):
+    run = simulate("--reverts", "--named", name)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"found {name}" in run.stdout

@@ -38,7 +38,21 @@ def wait(what: Wait) -> Any:
 
 def sleep(seconds: float) -> None:
     """Sleep in virtual time. Called in a worker."""
-    wait(lambda: asyncio.sleep(seconds))
+    if seconds > 0:
+        wait(lambda: asyncio.sleep(seconds))
+
+
+async def within(future: asyncio.Future[None], seconds: float | None) -> None:
+    """Wait for a future that is set to nothing, or for so long."""
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, set_done, future)
+    await future
+
+
+def set_done(future: asyncio.Future[None]) -> None:
+    """Let those go on who wait for `future`."""
+    if not future.done():
+        future.set_result(None)
 
 
 async def run(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
@@ -48,7 +62,9 @@ async def run(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """
     worker = Worker(function)
     worker.gr_context = contextvars.copy_context()
-    return await asyncio.shield(asyncio.ensure_future(_pump(worker, args, kwargs)))
+    pumping = asyncio.ensure_future(_pump(worker, args, kwargs))
+    pumping.add_done_callback(lambda task: task.cancelled() or task.exception())  # its caller may be gone
+    return await asyncio.shield(pumping)
 
 
 async def _pump(worker: Worker, args: Any, kwargs: Any) -> Any:
@@ -98,7 +114,7 @@ class Condition:
             loop = asyncio.get_running_loop()
             future = loop.create_future()
             self._waiting.append(future)
-            await asyncio.wait([future], timeout=seconds)
+            await within(future, seconds)
             if future in self._waiting:
                 self._waiting.remove(future)
 
@@ -133,6 +149,9 @@ class Thread:
 
     def __init__(self, target: Callable[[], None], **_: Any) -> None:
         self._target = target
+
+    def is_alive(self) -> bool:
+        return not self.task.done()
 
     def start(self) -> None:
         self.task = Thread.loop.create_task(run(self._target))

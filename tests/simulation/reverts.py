@@ -1,0 +1,171 @@
+"""Mends taken back, one at a time: the simulation must find each fault again within a bounded number of seeds.
+
+A mend is taken back in the source of one function. Where the text that it put there is not found any more, this fails
+loudly: then the mend was rewritten, and what takes it back has to be written anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from realtime import consumers, requests
+from realtime.events import placing
+from realtime.hub import connection_rows
+from realtime.hub.connection import Connection
+from realtime.hub.streams import Streams
+from realtime.hub.supervisor import Supervisor
+from tests.simulation import plans, runs
+
+
+class MendNotFound(Exception):
+    """The text of a mend is not in the source any more."""
+
+
+@dataclass(frozen=True)
+class Revert:
+    """A mend that is taken back: what the function says now, and what it said before."""
+
+    name: str
+    owner: Any
+    function: str
+    edits: tuple[tuple[str, str], ...]
+    kind: str
+    """The kind of run that finds it."""
+    invariants: frozenset[str]
+    """What it breaks."""
+    seeds: int
+    """Within how many seeds it must be found."""
+
+    @contextmanager
+    def taken_back(self) -> Iterator[None]:
+        """Run without the mend."""
+        found = inspect.getattr_static(self.owner, self.function)
+        is_static = isinstance(found, staticmethod)
+        function = found.__func__ if is_static else found
+        changed = self._without(function)
+        setattr(self.owner, self.function, staticmethod(changed) if is_static else changed)
+        try:
+            yield
+        finally:
+            setattr(self.owner, self.function, found)
+
+    def _without(self, function: Any) -> Any:
+        source = textwrap.dedent(inspect.getsource(function))
+        for mend, before in self.edits:
+            if source.count(mend) != 1:
+                raise MendNotFound(f"{self.name}: {self.function} has {source.count(mend)} times {mend!r}.")
+            source = source.replace(mend, before)
+        made: dict[str, Any] = {}
+        exec(compile(source, f"<{self.name}>", "exec"), function.__globals__, made)
+        return made[function.__name__]
+
+    def first_seed(self) -> tuple[int, runs.Violation] | None:
+        """Return the first seed that finds it, and what it says."""
+        with self.taken_back():
+            for seed in range(self.seeds):
+                found = runs.run(seed, plans.by_name(self.kind)).violation
+                if found is not None:
+                    return seed, found
+        return None
+
+
+REVERTS = (
+    Revert(
+        "an error of ours ends a task of the hub",
+        Supervisor,
+        "_forever",
+        (
+            (
+                "except (Exception, asyncio.CancelledError) as error",
+                "except (OperationalError, InterfaceError) as error",
+            ),
+        ),
+        "faults",
+        frozenset({"complete", "closed in time"}),
+        60,
+    ),
+    Revert(
+        "an alert that vanishes while it is acknowledged ends in a traceback",
+        requests,
+        "_acknowledge_alert",
+        (("(ObjectDoesNotExist, NotAllowed)", "ObjectDoesNotExist"),),
+        "acknowledgements",
+        frozenset({"no traceback"}),
+        80,
+    ),
+    Revert(
+        "a socket that goes while it is greeted or resumed ends in a traceback",
+        consumers.StreamConsumer,
+        "__call__",
+        (("except SocketGone", "except ZeroDivisionError"),),
+        "delivery",
+        frozenset({"no traceback"}),
+        100,
+    ),
+    Revert(
+        "a socket that goes before it is told something ends in a traceback",
+        Connection,
+        "tell",
+        (("suppress(SocketGone)", "suppress()"),),
+        "presence",
+        frozenset({"no traceback"}),
+        60,
+    ),
+    Revert(
+        "a database that is away at a resume within the handshake ends in a traceback",
+        consumers.StreamConsumer,
+        "_resume",
+        (("except Error as error", "except ZeroDivisionError as error"),),
+        "delivery",
+        frozenset({"no traceback"}),
+        200,
+    ),
+    Revert(
+        "heads that a sweep found and could not reach are forgotten",
+        Streams,
+        "level",
+        (("found.head < head\n", "found.head < 0\n"),),
+        "delivery",
+        frozenset({"complete"}),
+        300,
+    ),
+    Revert(
+        "the end of a connection is lost where its row was written without it",
+        connection_rows,
+        "_insert",
+        (("_upsert(ended, END)", "LiveConnection.objects.bulk_create(ended, ignore_conflicts=True)"),),
+        "rows",
+        frozenset({"rows of connections"}),
+        150,
+    ),
+    Revert(
+        "what cannot be published stops what can",
+        placing._Batch,
+        "publish",
+        (("if self._doubtful is None and not containment.is_of_content(error)", "if True"),),
+        "poison",
+        frozenset({"no traceback", "complete"}),
+        20,
+    ),
+    Revert(
+        "the MSP of an event is the one of when it was recorded",
+        placing,
+        "_fill",
+        (
+            (
+                "round_.add(draft, msps.get(draft.client_id, draft.msp_id))",
+                """former = {groups.msp(draft.msp_id)} if draft.msp_id else set()
+        round_.heads |= _heads(former - round_.heads.keys(), using)
+        round_.add(draft, draft.msp_id or msps.get(draft.client_id))""",
+            ),
+        ),
+        "sequencing",
+        frozenset({"placed where it belongs"}),
+        100,
+    ),
+)
