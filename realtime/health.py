@@ -18,15 +18,18 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
 from realtime import conf
-from realtime.events import announcing
+from realtime.events import announcing, publisher
 from realtime.hub import hub as hubs
 from realtime.hub import threads
-from realtime.models import ServerProcess
+from realtime.models import DeadLetter, ServerProcess
 
 log = structlog.get_logger(__name__)
 
 WRITE_SECONDS = 5.0
 """How long the answer to a write holds: probes come every second, from several neighbours."""
+
+MAX_COUNTED = 10_000
+"""Dead letters are counted up to here: probes must stay cheap."""
 
 LATE_SECONDS = 5.0
 """A process whose event loop is later than this should not be sent new work."""
@@ -41,7 +44,8 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     """Answer whether this process takes new connections: 200, or 503 with what is missing.
 
     A channel layer that is away is told and does not make the process unready: the sweep delivers. Nor does a task
-    that failed once, or one that delivery does not depend on.
+    that failed once, or one that delivery does not depend on; nor dead letters; nor this process's publisher: what it
+    does not publish, another's does, and the sweep asks again.
     """
     checks = {
         "database": await _database(),
@@ -49,6 +53,8 @@ async def readyz(request: HttpRequest) -> JsonResponse:
         "channel_layer": await layer(),
         "event_loop": "ok" if hubs.loop_lag() < LATE_SECONDS else "late",
         "tasks": _tasks(),
+        "publisher": publisher.status(),
+        "dead_letters": await _dead_letters(),
     }
     ready = (
         checks["database"] == "ok"
@@ -62,6 +68,20 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 def _tasks() -> str:
     failing = hubs.failing_tasks()
     return f"failing: {', '.join(failing)}" if failing else "ok"
+
+
+async def _dead_letters() -> int | None:
+    """Return how many changes could not be published; None where the database does not say."""
+    try:
+        return await asyncio.wait_for(
+            threads.run("hub", _count_dead_letters), conf.current().announce_timeout
+        )
+    except (Error, TimeoutError):
+        return None
+
+
+def _count_dead_letters() -> int:
+    return DeadLetter.objects.all()[:MAX_COUNTED].count()
 
 
 async def _database() -> str:

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from realtime import health
 from realtime.hub import threads
-from realtime.models import Event, Log, Outbox, ServerProcess
+from realtime.models import DeadLetter, Event, Log, Outbox, ServerProcess
 
 FILES = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that names the folder through which processes of one host add up."""
@@ -86,6 +86,7 @@ class State:
     unplaced: int | None = None
     unplaced_age: float | None = None
     oldest_age: float | None = None
+    dead_letters: int | None = None
 
     def families(self) -> Iterator[GaugeMetricFamily]:
         """Return the state as gauges; those that are not known are left out."""
@@ -94,9 +95,14 @@ class State:
         for name, meaning, value in (
             ("realtime_server_processes", "Server processes that live, on all hosts", self.processes),
             ("realtime_log_position", "Position of the last event in the log", self.position),
-            ("realtime_outbox_rows", "Recorded changes that have no place yet", self.unplaced),
+            ("realtime_outbox_rows", "Recorded changes that wait to be published", self.unplaced),
             ("realtime_outbox_age_seconds", "Age of the oldest of them; 0: there is none", self.unplaced_age),
             ("realtime_oldest_event_age_seconds", "Age of the oldest event in the log", self.oldest_age),
+            (
+                "realtime_dead_letters",
+                "Changes that could not be published and wait for a decision",
+                self.dead_letters,
+            ),
         ):
             if value is not None:
                 yield _gauge(name, meaning, value)
@@ -126,6 +132,7 @@ def _read_rows(layer_up: bool) -> State:
         unplaced=Outbox.objects.all()[:MOST_COUNTED].count() if first else 0,
         unplaced_age=max(0.0, (now - first).total_seconds()) if first else 0.0,
         oldest_age=max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
+        dead_letters=DeadLetter.objects.all()[:MOST_COUNTED].count(),
     )
 
 

@@ -6,6 +6,7 @@ Staff of an MSP or a client see the rows of their tenant and no others, as in `e
 """
 
 from realtime.admin.connections import LiveConnectionAdmin, ServerProcessAdmin
+from realtime.admin.dead_letters import DeadLetterAdmin
 from realtime.admin.log import EventAdmin, OutboxAdmin
 
-__all__ = ["EventAdmin", "LiveConnectionAdmin", "OutboxAdmin", "ServerProcessAdmin"]
+__all__ = ["DeadLetterAdmin", "EventAdmin", "LiveConnectionAdmin", "OutboxAdmin", "ServerProcessAdmin"]

@@ -42,7 +42,7 @@ class TypeFilter(admin.SimpleListFilter):
         return queryset.filter(type=self.value()) if self.value() else queryset
 
 
-class _NamedClients(ReadOnlyAdmin):
+class NamedClients(ReadOnlyAdmin):
     """Rows with a bare `client_id`, whose names are read once for a page."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -68,7 +68,7 @@ class _NamedClients(ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(_NamedClients):
+class EventAdmin(NamedClients):
     """Events in their places."""
 
     viewed_by = EVERYBODY
@@ -130,7 +130,7 @@ class EventAdmin(_NamedClients):
 
 
 @admin.register(Outbox)
-class OutboxAdmin(_NamedClients):
+class OutboxAdmin(NamedClients):
     """What was recorded and has no place yet: empty, or nearly, while a publisher works."""
 
     list_display = ("id", "kind", "client", "key", "recorded")

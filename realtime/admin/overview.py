@@ -19,7 +19,7 @@ from engagement import access
 from engagement.admin.scoping import ADMINS, viewer_of
 from engagement.models import User
 from realtime.admin.base import client_names, may, tenant_condition
-from realtime.models import Event, Outbox, ServerProcess
+from realtime.models import DeadLetter, Event, Outbox, ServerProcess
 from realtime.stats import stats, visible_connections
 
 SECONDS = 60
@@ -61,6 +61,7 @@ def figures(viewer: User) -> dict[str, Any]:
         "clients": [{"name": names.get(key, str(key)), "connections": count} for key, count in top.items()],
         "events": _rates(viewer),
         "waiting": Outbox.objects.filter(tenant_condition(viewer))[:MOST_READ].count(),
+        "dead_letters": DeadLetter.objects.all()[:MOST_READ].count() if viewer.is_superuser else None,
         "processes": _processes() if viewer.is_superuser else None,
     }
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
 from django.utils import timezone
 
 from engagement.models import User
 from realtime import conf
-from realtime.models import Bookmark, DayTotal, Event, LiveConnection, ServerProcess
+from realtime.models import Bookmark, DayTotal, DeadLetter, Event, LiveConnection, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+log = structlog.get_logger(__name__)
+
 BATCH = 2000
+
+DEAD_LETTER_DAYS = 30
+"""How long a dead letter waits for a decision. An alert tells of it within minutes; no table may grow for ever."""
 
 
 def prune_events(older_than: datetime | None = None, batch: int = BATCH) -> Iterator[int]:
@@ -47,6 +53,15 @@ def prune_connections(older_than: datetime | None = None) -> int:
     gone = LiveConnection.objects.filter(closed_at__lt=limit).delete()[0]
     dead = ServerProcess.objects.filter(heartbeat_at__lt=limit, connections=None)
     return gone + dead.delete()[0]
+
+
+def prune_dead_letters() -> int:
+    """Delete dead letters that nobody has decided on for `DEAD_LETTER_DAYS`. Return how many."""
+    limit = timezone.now() - timedelta(days=DEAD_LETTER_DAYS)
+    gone = DeadLetter.objects.filter(failed_at__lt=limit).delete()[0]
+    if gone:
+        log.warning("dead letters deleted", count=gone, older_than_days=DEAD_LETTER_DAYS)
+    return gone
 
 
 def prune_leftovers() -> None:

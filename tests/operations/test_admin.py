@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from engagement.models import Alert, Interaction
 from realtime.admin import base, connections
-from realtime.models import Asked, Bookmark, Event, LiveConnection, Log, Outbox, ServerProcess
+from realtime.models import Asked, Bookmark, DeadLetter, Event, LiveConnection, Log, Outbox, ServerProcess
 from realtime.protocol import groups
 from tests.conftest import StartPortal
 from tests.factories import AlertFactory, ApplicationFactory, SuperuserFactory, UserFactory, two_tenants
@@ -95,6 +95,9 @@ def one_of_each(tenant) -> dict[type, object]:
             facts='{"subject": "application", "id": "' + str(uuid.uuid4()) + '"}',
             **place,
         ),
+        DeadLetter: DeadLetter.objects.create(
+            tx=uuid.uuid4(), kind="alert", facts="{", error_class="DecodeError", error="malformed", **place
+        ),
         LiveConnection: connection,
         ServerProcess: connection.process,
     }
@@ -141,7 +144,7 @@ class TestEveryPage:
         mine, other = tenants
         own, foreign = one_of_each(mine)[model], one_of_each(other)[model]
         browser = as_staff(mine.msp_admin)
-        if model is ServerProcess:
+        if model in {DeadLetter, ServerProcess}:
             assert browser.get(url(model)).status_code == 403
             return
         seen = shown(browser.get(url(model)))

@@ -59,8 +59,10 @@ class Command(PortalCommand):
                 progress.update(task, description=f"Pruning events: {gone:,} gone")
         connections = retention.prune_connections()
         retention.prune_leftovers()
+        dead = retention.prune_dead_letters()
         sign_ins = sign_in.prune(timezone.now() - timedelta(days=conf.current().watch_log_days))
         self.stdout.write(
             f"{gone} event(s) older than {hours:g} h, {connections} old connection row(s) "
-            f"and {sign_ins} row(s) of old sign-ins deleted."
+            f"and {sign_ins} row(s) of old sign-ins deleted"
+            f"{f', {dead} dead letter(s) too' if dead else ''}."
         )
