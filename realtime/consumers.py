@@ -29,6 +29,7 @@ from realtime.auth.credentials import BEARER_PREFIX
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import hub as hubs
 from realtime.hub import threads
+from realtime.hub.arrivals import Arrival
 from realtime.hub.connection import WRITE_NOW, Connection, SocketGone
 from realtime.hub.limits import Bucket
 from realtime.hub.pacing import PacedConnection
@@ -44,6 +45,15 @@ log = structlog.get_logger(__name__)
 
 FLOOD_FACTOR = 5
 """How many times its message rate a connection may go on sending while it is told that it is rate-limited."""
+
+
+MAX_READINGS = 5
+"""How often a handshake reads who somebody is and what they may follow, where access changes meanwhile."""
+
+DATABASE_AWAY = "The database is not reachable: try again soon."
+
+Entered = tuple[Connection, str | None, requests.Cursor | None]
+"""A connection that was let in, the stream that it follows from the start, and where to resume."""
 
 
 class Closed(Exception):
@@ -70,6 +80,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self.encoding: Encoding | None = None
         self.refused_subprotocol: str | None = None
         self.connection: Connection | None = None
+        self.accepted = False
         code = 1006
         if (await receive())["type"] != "websocket.connect":
             return
@@ -91,27 +102,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def _open(self) -> bool:
         """Accept the socket and go live, or accept it, say why not, and close it."""
-        try:
-            self.encoding = self._choose_encoding()
-            self.parameters = self._query()
-            connection, positions = await self._handshake()
-        except Closed as refusal:
-            metrics.refused.labels(refusal.code).inc()
-            log.info(
-                "connection refused", reason=refusal.code, address=self._address(), path=self.scope["path"]
-            )
-            await self._refuse(refusal)
+        with hubs.current().watch.arriving() as arrival:
+            entered = await self._enter_or_refuse(arrival)
+        if entered is None:
             return False
-        except Error as error:
-            log.warning("connection refused", reason="database away", error=str(error).strip())
-            await self._refuse(
-                Closed(
-                    CloseCode.TRY_LATER,
-                    ErrorCode.UNAVAILABLE,
-                    "The database is not reachable: try again soon.",
-                )
-            )
-            return False
+        connection, stream, positions = entered
         structlog.contextvars.bind_contextvars(
             connection=str(connection.id), user=str(connection.identity.user_id)
         )
@@ -122,12 +117,35 @@ class StreamConsumer(AsyncWebsocketConsumer):
             address=connection.address,
             encoding=str(connection.encoding),
         )
+        try:
+            if stream is not None:
+                await connection.hub.streams.follow(connection, stream)
+        except Error as error:
+            log.warning("connection closed", reason="database away", error=str(error).strip())
+            connection.close(CloseCode.TRY_LATER, ErrorCode.UNAVAILABLE, DATABASE_AWAY)
+            return True
         await self._greet(connection)
         if positions is not None:
             await self._resume(connection, positions)
         connection.start()
         connection.wake()
         return True
+
+    async def _enter_or_refuse(self, arrival: Arrival) -> Entered | None:
+        try:
+            self.encoding = self._choose_encoding()
+            self.parameters = self._query()
+            return await self._handshake(arrival)
+        except Closed as refusal:
+            metrics.refused.labels(refusal.code).inc()
+            log.info(
+                "connection refused", reason=refusal.code, address=self._address(), path=self.scope["path"]
+            )
+            await self._refuse(refusal)
+        except Error as error:
+            log.warning("connection refused", reason="database away", error=str(error).strip())
+            await self._refuse(Closed(CloseCode.TRY_LATER, ErrorCode.UNAVAILABLE, DATABASE_AWAY))
+        return None
 
     def _choose_encoding(self) -> Encoding | None:
         """Return the encoding that is asked for by a subprotocol, if any. Raise Closed for none that we speak."""
@@ -163,27 +181,41 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 CloseCode.POLICY, ErrorCode.INVALID_PARAMETER, "Too many parameters in the query."
             ) from None
 
-    async def _handshake(self) -> tuple[Connection, requests.Cursor | None]:
+    async def _handshake(self, arrival: Arrival) -> Entered:
         hub = hubs.current()
-        address = self._address()
-        self._limit_handshakes(hub, address)
-        if hub.draining:
-            raise Closed(CloseCode.RESTART, ErrorCode.RESTARTING, "This server is restarting: connect again.")
+        self._limit_handshakes(hub, self._address())
+        _refuse_while_draining(hub)
+        await hub.start()  # from here on it is told of changes of access
         identity = await self._identify()
         try:
             route_client = self.route_client()
         except ValueError:
             raise _unknown_client() from None
-        stream = await self._stream(identity, route_client)
-        if stream is not None and stream.startswith("client."):
-            route_client = str(groups.parse(stream)[1])
-        limit = hub.roster.over_limit(address, identity.user_id, route_client)
+        for _ in range(MAX_READINGS):
+            stream = await self._stream(identity, route_client)
+            positions, rate = self._positions(), self._rate()
+            await self._accept()
+            # From here to the registration nothing is awaited: what is told later finds the connection.
+            if not arrival.is_overtaken(identity, [stream] if stream else []):
+                return self._enter(hub, identity, stream, rate), stream, positions
+            arrival.read_anew()
+            identity = await self._read_again(identity)
+        raise Closed(
+            CloseCode.TRY_LATER, ErrorCode.UNAVAILABLE, "Access changes all the time: try again soon."
+        )
+
+    def _enter(self, hub: hubs.Hub, identity: Identity, stream: str | None, rate: float | None) -> Connection:
+        """Register the connection, unless the process drains or is full."""
+        _refuse_while_draining(hub)
+        if hub.watch.has_ended(identity.session_mark):
+            raise Closed(CloseCode.POLICY, ErrorCode.AUTHENTICATION_REQUIRED, identities.SIGNED_OUT)
+        of_client = stream is not None and stream.startswith("client.")
+        route_client = str(groups.parse(stream)[1]) if stream and of_client else None
+        limit = hub.roster.over_limit(self._address(), identity.user_id, route_client)
         if limit is not None:
             raise Closed(
                 CloseCode.TRY_LATER, ErrorCode.TOO_MANY_CONNECTIONS, f"Too many connections: {limit}."
             )
-        positions, rate = self._positions(), self._rate()
-        await hub.start()
         make = Connection if rate is None else partial(PacedConnection, rate=rate)
         self.connection = connection = make(
             hub,
@@ -193,14 +225,23 @@ class StreamConsumer(AsyncWebsocketConsumer):
             encoding=self.encoding or Encoding.JSON,
             batches=self.parameters.get("batch") == "1",
             selective=stream is None,
-            address=address,
+            address=self._address(),
             write_now=self.scope.get("extensions", {}).get(WRITE_NOW),
         )
         hub.register(connection)
-        if stream is not None:
-            await hub.streams.follow(connection, stream)
-        await self.accept(subprotocol=self.encoding)
-        return connection, positions
+        return connection
+
+    async def _read_again(self, identity: Identity) -> Identity:
+        """Return who it is now. The credential itself is not read again: a ticket is used up."""
+        try:
+            return await threads.run("authenticating", identities.recheck, identity)
+        except Refused as refusal:
+            raise Closed(CloseCode.POLICY, refusal.code, refusal.message) from None
+
+    async def _accept(self) -> None:
+        if not self.accepted:
+            self.accepted = True
+            await self.accept(subprotocol=self.encoding or self.refused_subprotocol)
 
     @staticmethod
     def _limit_handshakes(hub: hubs.Hub, address: str) -> None:
@@ -296,7 +337,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def _refuse(self, refusal: Closed) -> None:
         encoding = self.encoding or Encoding.JSON
-        await self.accept(subprotocol=self.encoding or self.refused_subprotocol)
+        await self._accept()
         wire = encode(outbound.Error(code=refusal.code, message=refusal.message), encoding, 2**30)
         if isinstance(wire, str):
             await self.send(text_data=wire)
@@ -383,13 +424,18 @@ class ClientEngagementConsumer(StreamConsumer):
 class UnknownRouteConsumer(StreamConsumer):
     """Any other path: said so, instead of an HTTP 500."""
 
-    async def _handshake(self) -> Any:
+    async def _handshake(self, arrival: Arrival) -> Entered:
         self._limit_handshakes(hubs.current(), self._address())
         raise Closed(
             CloseCode.POLICY,
             ErrorCode.UNKNOWN_ROUTE,
             "No such socket: connect to /api/v1/ws/engagement or /api/v1/ws/client/<client_id>/engagement.",
         )
+
+
+def _refuse_while_draining(hub: hubs.Hub) -> None:
+    if hub.draining:
+        raise Closed(CloseCode.RESTART, ErrorCode.RESTARTING, "This server is restarting: connect again.")
 
 
 def _over_rate(rate: Bucket, message: Mapping[str, Any]) -> ProtocolError:

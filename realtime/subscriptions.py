@@ -120,11 +120,9 @@ async def _join(connection: Connection, client_ids: Sequence[str]) -> dict[str, 
     """
     streams = connection.hub.streams
     joined = await asyncio.gather(
-        *(streams.follow(connection, groups.client(each)) for each in client_ids), return_exceptions=True
+        *(streams.follow(connection, groups.client(each), held=True) for each in client_ids),
+        return_exceptions=True,
     )
-    for following in joined:
-        if isinstance(following, Following):
-            following.held = True
     try:
         for failure in joined:
             if isinstance(failure, BaseException):

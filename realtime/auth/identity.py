@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
 from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from realtime.auth.credentials import Credential
+
+
+SIGNED_OUT = "You are signed out: sign in again."
 
 
 class Refused(Exception):
@@ -123,18 +126,32 @@ def _bad_token(raw: str) -> Refused:
 
 
 def _by_session(key: str) -> Identity:
-    signed_out = Refused(ErrorCode.AUTHENTICATION_REQUIRED, "You are signed out: sign in again.")
-    if not key.isalnum():  # no key of ours; and PostgreSQL takes no NUL
+    """Return who is signed in by a session: what lets a page in lets its socket in.
+
+    `django.contrib.auth.get_user` does the same, but flushes and renews sessions.
+    """
+    signed_out = Refused(ErrorCode.AUTHENTICATION_REQUIRED, SIGNED_OUT)
+    if "\0" in key:  # no key; and PostgreSQL takes none
         raise signed_out
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    user_id = session.get(SESSION_KEY)
-    if user_id is None or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+    backend = session.get(BACKEND_SESSION_KEY)
+    if SESSION_KEY not in session or backend not in settings.AUTHENTICATION_BACKENDS:
         raise signed_out
-    identity = _of(_user(user_id), None)
-    user = User.objects.get(pk=identity.user_id)
-    if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+    user_id = User._meta.pk.to_python(session[SESSION_KEY])
+    user = load_backend(backend).get_user(user_id)
+    if user is None:
+        _of(_user(user_id), None)  # which says why, if it can
         raise signed_out
-    return replace(identity, session_mark=fingerprint(key), session_key=key)
+    if not _is_signed(session, user):
+        raise signed_out
+    return replace(_of(user, None), session_mark=fingerprint(key), session_key=key)
+
+
+def _is_signed(session: Any, user: User) -> bool:
+    """Return whether a session was made for the user's password, by this secret key or a former one."""
+    given = session.get(HASH_SESSION_KEY, "")
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(given, each) for each in hashes)
 
 
 def _user(user_id: UUID | str) -> User | None:
@@ -164,7 +181,7 @@ def recheck(identity: Identity) -> Identity:
     if now.password_mark != identity.password_mark:
         raise Refused(ErrorCode.INVALID_TOKEN, "The password was changed: sign in again.")
     if identity.session_key is not None:
-        return _by_session(identity.session_key)
+        return replace(_by_session(identity.session_key), expires_at=identity.expires_at)
     return now
 
 
@@ -178,7 +195,8 @@ def renew(identity: Identity, raw: str) -> Identity:
         raise Refused(
             ErrorCode.USER_CHANGED, "The token is another user's: open a connection of its own for it."
         )
-    return renewed
+    # A socket that was opened by a session still ends with it.
+    return replace(renewed, session_mark=identity.session_mark, session_key=identity.session_key)
 
 
 def visible_client(user_id: UUID, client_id: UUID) -> Client | None:

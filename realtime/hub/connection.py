@@ -116,12 +116,14 @@ class Connection:
         self.close_code: int | None = None
         self.expiry_announced = False
         self.rechecks = 0
-        """How many re-checks of its access are under way: no event is sent meanwhile."""
+        """How many re-checks of its access are under way: nothing is sent meanwhile."""
         self._send = send
         self._write_now = write_now
         """Writes a frame at once where the socket takes it; None where the server has no such way."""
         self._sending = metrics.sending(encoding)
         self._has_news = False
+        self._checked: asyncio.Future[None] | None = None
+        """What frames wait for while access is re-checked."""
         self._resting: asyncio.Future[None] | None = None
         """What the writer waits for while it rests. An Event would be 700 bytes a connection, most of them unused."""
         self._writer: asyncio.Task[None] | None = None
@@ -147,9 +149,8 @@ class Connection:
 
     def start(self) -> None:
         """Go live, unless it is being closed already."""
-        if self._closing is not None:
-            return
-        self._writer = asyncio.get_running_loop().create_task(self._write_forever())
+        if not self.is_closing:
+            self._writer = asyncio.get_running_loop().create_task(self._write_forever())
 
     def wake(self, news_of: Following | None = None) -> None:
         """Say that there may be something to send, or that there is news of a stream."""
@@ -163,13 +164,35 @@ class Connection:
             self._resting.set_result(None)
 
     async def send(self, frame: outbound.Frame) -> None:
-        """Send a frame other than an event."""
+        """Send a frame other than an event: once access is checked, if a re-check is under way; none after the last."""
+        while self.rechecks and not self.is_closing:
+            if self._checked is None or self._checked.done():
+                self._checked = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._checked)
+        if not self.is_closing:
+            await self._send_frame(frame)
+
+    async def _send_frame(self, frame: outbound.Frame) -> None:
         await self._send_wire(encode(frame, self.encoding, conf.current().compress_above))
 
     async def tell(self, frame: outbound.Frame) -> None:
         """Send a frame that nobody waits for. A socket that is gone needs none."""
         with contextlib.suppress(SocketGone):
             await self.send(frame)
+
+    def begin_recheck(self) -> None:
+        """Send nothing until `end_recheck`."""
+        self.rechecks += 1
+
+    def end_recheck(self) -> None:
+        """Go on, where no other re-check is under way."""
+        self.rechecks -= 1
+        self._let_frames_go()
+        self.wake()
+
+    def _let_frames_go(self) -> None:
+        if self._checked is not None and not self._checked.done():
+            self._checked.set_result(None)
 
     async def error(self, error: ProtocolError) -> None:
         """Send the `error` frame of a request that cannot be honoured."""
@@ -198,9 +221,10 @@ class Connection:
 
     async def _farewell(self, code: CloseCode, message: str, last: outbound.Frame | None) -> None:
         self._stop_writer()
+        self._let_frames_go()
         try:
             if last is not None:
-                await asyncio.wait_for(self.send(last), FAREWELL_SECONDS)
+                await asyncio.wait_for(self._send_frame(last), FAREWELL_SECONDS)
         except TimeoutError:
             log.info("last frame not taken before close", connection=str(self.id), code=int(code))
         await asyncio.wait_for(

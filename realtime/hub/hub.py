@@ -24,6 +24,7 @@ from django.db import InterfaceError, OperationalError
 from realtime import conf, metrics
 from realtime.events import announcing, publisher, reading
 from realtime.hub import threads
+from realtime.hub.arrivals import AccessChange
 from realtime.hub.connection import Connection
 from realtime.hub.gauges import Gauges
 from realtime.hub.ledger import Ledger, Report
@@ -53,6 +54,10 @@ Closing is spread already, this only breaks the beat.
 
 DRAIN_REST_SECONDS = 3.0
 """How long after the last close drained sockets may take to go."""
+
+
+QUIET_LOOKS = 3
+"""After so many looks in a row, 50 ms apart, that found no connection and no handshake, a drain has come to its end."""
 
 
 class Hub:
@@ -138,14 +143,13 @@ class Hub:
             due = started + seconds * index / len(leaving)
             if (wait := due - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
-            connection.close(
-                CloseCode.RESTART,
-                None,
-                "Planned restart: reconnect and resume.",
-                first=outbound.Reconnect(after_ms=random.randrange(*RECONNECT_MS), reason="restart"),  # noqa: S311
-            )
+            _hand_over(connection)
         deadline = time.monotonic() + DRAIN_REST_SECONDS
-        while self.roster.connections and time.monotonic() < deadline:  # noqa: ASYNC110 - the end is rare, and bounded
+        quiet = 0  # a socket that the server has taken in may be about to shake hands
+        while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+            quiet = 0 if self.roster.connections or self.watch.arrivals else quiet + 1
+            for connection in list(self.roster.connections.values()):
+                _hand_over(connection)  # one that is closing already is not told again
             await asyncio.sleep(0.05)
 
     def drain_asked(self, process: str) -> None:
@@ -241,6 +245,8 @@ class Hub:
             await self.streams.begin_anew(swept.epoch)
             self._swept, self._access = swept.position, swept.access_position
             self.ledger.begin_anew(swept.epoch, self.roster.connections.values())
+            # What changed there was told in another log.
+            self.watch.access_changed(AccessChange(everybody=True))
             return
         for data in swept.access:  # first: see `Watch.access_changed`
             self._access_changed(data)
@@ -253,17 +259,18 @@ class Hub:
     # Access and time
 
     def _access_changed(self, data: str) -> None:
-        everybody = False
         try:
-            changed = msgspec.json.decode(data)
-            users, clients, sessions = (set(changed[key]) for key in ("user_ids", "client_ids", "sessions"))
-            everybody = bool(changed.get("everybody"))
+            told = msgspec.json.decode(data)
+            users, clients, sessions = (
+                frozenset(told[key]) for key in ("user_ids", "client_ids", "sessions")
+            )
+            change = AccessChange(users, clients, sessions, bool(told.get("everybody")))
         except Exception:
             # What cannot be read may be about anybody. It stays in the log: raised, it would stop the sweep for good.
             log.exception("change of access not read", next="access is checked again for everybody")
             metrics.task_failures.labels("change of access").inc()
-            users, clients, sessions, everybody = set(), set(), set(), True
-        self.watch.access_changed(users, clients, sessions, everybody=everybody)
+            change = AccessChange(everybody=True)
+        self.watch.access_changed(change)
 
     async def _tick(self) -> None:
         due = time.monotonic() + TICK_SECONDS
@@ -291,6 +298,16 @@ class Hub:
             except Exception:
                 log.exception("connection not looked at", connection=str(connection.id))
                 metrics.task_failures.labels("access").inc()
+
+
+def _hand_over(connection: Connection) -> None:
+    after_ms = random.randrange(*RECONNECT_MS)  # noqa: S311 - spreads load, hides nothing
+    connection.close(
+        CloseCode.RESTART,
+        None,
+        "Planned restart: reconnect and resume.",
+        first=outbound.Reconnect(after_ms=after_ms, reason="restart"),
+    )
 
 
 def _has_failed(task: asyncio.Task[None]) -> bool:

@@ -47,8 +47,8 @@ class Streams:
         self._behind: dict[str, int] = {}
         """Heads that a sweep found, of followed streams that have not reached them yet."""
 
-    async def follow(self, connection: Connection, stream: str) -> Following:
-        """Let a connection follow a stream from its head on: join first, then read.
+    async def follow(self, connection: Connection, stream: str, *, held: bool = False) -> Following:
+        """Let a connection follow a stream from its head on: join first, then read. `held`: it is released later.
 
         What is returned may have `ended` already: the socket went, or lost access, meanwhile.
         """
@@ -63,7 +63,8 @@ class Streams:
         if following.cursor < 0:
             following.cursor = following.tail.head
             following.resync = None  # it has been told nothing that it would have to refetch
-            following.release()
+            if not held:
+                following.release()
         return following
 
     def _begin(self, connection: Connection, stream: str) -> Following:

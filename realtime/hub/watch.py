@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from realtime import conf, metrics
 from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import threads
+from realtime.hub.arrivals import AccessChange, Arrival
 from realtime.protocol import groups, outbound
 from realtime.protocol.closing import CloseCode
 from realtime.protocol.errors import ErrorCode
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from realtime.hub.hub import Hub
 
 log = structlog.get_logger(__name__)
+
+MAX_ENDED_SESSIONS = 10_000
+"""So many sessions that ended last are remembered, by mark."""
 
 
 class Answers:
@@ -61,47 +66,69 @@ class Watch:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self.arrivals: set[Arrival] = set()
+        """The handshakes under way."""
+        self._ended_sessions: dict[str, None] = {}
 
-    def access_changed(
-        self, users: set[str], clients: set[str], sessions: set[str], *, everybody: bool = False
-    ) -> None:
-        """Ask again for every connection that a change of access may touch, or for `everybody`.
+    @contextmanager
+    def arriving(self) -> Iterator[Arrival]:
+        """Let a handshake collect the changes of access that are told meanwhile."""
+        arrival = Arrival()
+        self.arrivals.add(arrival)
+        try:
+            yield arrival
+        finally:
+            self.arrivals.discard(arrival)
+
+    def has_ended(self, session_mark: str | None) -> bool:
+        """Return whether a session was told to have ended: its row may be there for a moment longer."""
+        return session_mark in self._ended_sessions
+
+    def access_changed(self, change: AccessChange) -> None:
+        """Ask again for every connection that a change of access may touch.
 
         From now on none of them is sent an event, until the answer is there: nothing committed after the change
         goes to somebody who lost access by it.
         """
         answers = Answers()
+        self._remember_ended(change.sessions)
+        for arrival in self.arrivals:
+            arrival.note(change)
         for connection in list(self._hub.roster.connections.values()):
-            if connection.identity.session_mark in sessions:
+            if connection.identity.session_mark in change.sessions:
                 # Not asked again: Django tells of a logout before it deletes the session.
                 self._revoke(connection, "You are signed out: sign in again.")
-            elif everybody or self._touched(connection, users, clients):
-                connection.rechecks += 1
+            elif change.touches(connection.identity, connection.following):
+                connection.begin_recheck()
                 self._hub.spawn(self._recheck_and_go_on(connection, answers))
+
+    def _remember_ended(self, sessions: Iterable[str]) -> None:
+        for mark in sessions:
+            self._ended_sessions[mark] = None
+        while len(self._ended_sessions) > MAX_ENDED_SESSIONS:
+            del self._ended_sessions[next(iter(self._ended_sessions))]
 
     async def _recheck_and_go_on(self, connection: Connection, answers: Answers) -> None:
         try:
-            await self._recheck(connection, answers)
+            while not await self._recheck(connection, answers):
+                answers = Answers()
         finally:
-            connection.rechecks -= 1
-            connection.wake()
+            connection.end_recheck()
 
-    def _touched(self, connection: Connection, users: set[str], clients: set[str]) -> bool:
-        identity = connection.identity
-        return (
-            str(identity.user_id) in users
-            or str(identity.scope.client_id) in clients
-            or any(groups.client(client) in connection.following for client in clients)
-        )
+    async def _recheck(self, connection: Connection, answers: Answers) -> bool:
+        """Ask again. Return False where the answer is about an identity that the connection has no longer.
 
-    async def _recheck(self, connection: Connection, answers: Answers) -> None:
+        Another token was taken meanwhile, or another re-check found another scope: neither is undone.
+        """
+        before = connection.identity
         try:
-            identity = await answers.identity(connection.identity)
+            identity = await answers.identity(before)
             streams = list(connection.following)
             visible = {stream for stream in streams if await answers.may_follow(identity, stream)}
         except Refused as refusal:
-            self._revoke(connection, refusal.message)
-            return
+            if connection.identity is before:
+                self._revoke(connection, refusal.message)
+            return connection.identity is before
         except Error:
             log.exception("access not re-checked: closing", connection=str(connection.id))
             connection.close(
@@ -109,11 +136,20 @@ class Watch:
                 ErrorCode.UNAVAILABLE,
                 "Access could not be checked: reconnect and resume.",
             )
-            return
-        if not _same_tenant(connection.identity, identity):
+            return True
+        if connection.identity is not before:
+            return False
+        if not _same_tenant(before, identity):
             self._revoke(connection, "Your role or tenant changed: sign in again.")
-            return
-        for stream in (each for each in streams if each not in visible):
+            return True
+        self._take_away(connection, [stream for stream in streams if stream not in visible])
+        if identity.scope != before.scope:
+            connection.identity = identity
+            self._hub.ledger.identity_changed(connection)
+        return True
+
+    def _take_away(self, connection: Connection, streams: Iterable[str]) -> None:
+        for stream in streams:
             if stream not in connection.following:
                 continue  # another re-check was quicker
             if connection.route_client is not None and stream == groups.client(connection.route_client):
@@ -124,10 +160,6 @@ class Watch:
                 self._hub.ledger.selected(connection, str(groups.parse(stream)[1]), chosen=False)
             gone = outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[])
             self._hub.spawn(connection.tell(gone))
-        moved = connection.identity.scope != identity.scope
-        connection.identity = identity
-        if moved:
-            self._hub.ledger.identity_changed(connection)
 
     def _revoke(self, connection: Connection, message: str) -> None:
         metrics.revoked.inc()

@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 
 from engagement.models import Client
 from realtime import presence, subscriptions
+from realtime.hub.arrivals import AccessChange
 from realtime.hub.filters import Filter
 from realtime.hub.hub import Hub
 from realtime.models import LiveConnection
@@ -220,7 +221,7 @@ async def test_a_moved_clients_user_is_with_the_new_msp_and_never_with_the_forme
         assert set(await read(both)) == {Place(tenant.msp.pk, tenant.client.pk)}
         await Client.objects.filter(pk=tenant.client.pk).aupdate(msp=new)
         assert Place(tenant.msp.pk, tenant.client.pk) not in await read(both)
-        hub.watch.access_changed({str(user.pk)}, set(), set())
+        hub.watch.access_changed(AccessChange(users=frozenset({str(user.pk)})))
         await settled(lambda: connection.identity.scope.msp_id == new.pk)
         await hub.ledger.write()
         assert set(await read(both)) == {Place(new.pk, tenant.client.pk)}
