@@ -127,6 +127,24 @@ def wait_placed(count: int) -> None:
     wait_until(lambda: Event.objects.count() == count, "not placed")
 
 
+async def test_a_real_client_resumes_past_an_event_that_its_encoding_cannot_carry(tenant, server):
+    """From an older version, in the log already: each MessagePack socket was closed with 1011, at each resume again."""
+
+    def save() -> None:
+        for _ in range(3):
+            AlertFactory(client=tenant.client)
+        wait_placed(3)
+        Event.objects.filter(msp_seq=2).update(data=NOT_IN_MSGPACK["beyond 64 bits"])
+
+    stream = groups.msp(tenant.msp.pk)
+    await sync_to_async(save)()
+    for encoding, wanted in ((Encoding.MSGPACK, [1, 3]), (Encoding.JSON, [1, 2, 3])) * 2:
+        path = f"/api/v1/ws/engagement?positions={stream}:0"
+        async with tenant.socket(server, path=path, subprotocols=[encoding]) as socket:
+            assert [event["seq"] for event in await socket.events(len(wanted))] == wanted
+            assert (await socket.ask({"type": "ping"}))["positions"] == {stream: 3}
+
+
 async def test_a_batch_of_nothing_but_what_cannot_be_carried_moves_on(tenant):
     stream = groups.msp(tenant.msp.pk)
     async with running_hub() as hub:

@@ -187,11 +187,12 @@ async def test_a_log_begun_during_a_resume_decides_it(tenant, monkeypatch):
         assert wire.seqs() == []
 
 
-async def test_a_page_read_while_another_log_is_begun_is_not_sent(tenant, monkeypatch):
+@pytest.mark.parametrize("batches", [False, True])
+async def test_a_page_read_while_another_log_is_begun_is_not_sent(tenant, monkeypatch, batches):
     stream = groups.msp(tenant.msp.pk)
     await publish(tenant, 12)
     async with running_hub() as hub:
-        connection, wire = await follow_msp(hub, tenant)
+        connection, wire = await follow_msp(hub, tenant, batches=batches)
         meanwhile(hub.streams.pages, "after", lambda: hub.streams.begin_anew("new"), monkeypatch)
         await requests.resume(connection, {stream: 0}, None, None)
         await settled(lambda: any(frame["type"] == "resync" for frame in wire.frames))
