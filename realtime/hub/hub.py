@@ -75,6 +75,8 @@ class Hub:
         self.presence = PresenceWatch(self)
         self.draining = False
         self._swept = 0
+        self._seen: reading.Seen | None = None
+        """By what the log up to `_swept` is known again."""
         self._access = 0
         self._starting: asyncio.Task[None] | None = None
 
@@ -237,13 +239,13 @@ class Hub:
         Forget idle streams.
         """
         metrics.sweeps.inc()
-        swept = await threads.run("hub", reading.sweep, self._swept)
+        swept = await threads.run("hub", reading.sweep, self._swept, self._seen)
         if swept.unplaced:
             publisher.wake()
         if swept.epoch != self.epoch or swept.position < self._swept:
             log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
             await self.streams.begin_anew(swept.epoch)
-            self._swept, self._access = swept.position, swept.access_position
+            self._swept, self._access, self._seen = swept.position, swept.access_position, swept.seen
             self.ledger.begin_anew(swept.epoch, self.roster.connections.values())
             # What changed there was told in another log.
             self.watch.access_changed(AccessChange(everybody=True))
@@ -252,7 +254,7 @@ class Hub:
             self._access_changed(data)
         self._access = max(self._access, swept.access_position)
         await self.streams.level(swept.heads)  # keeps what it cannot reach yet
-        self._swept = swept.position
+        self._swept, self._seen = swept.position, swept.seen
         await self.listener.join_missing()
         await self.streams.forget_idle()
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.db.models import F
 
-from realtime.models import Log
+from realtime.hub.hub import Hub
+from realtime.models import Event, Log, Stream
 from tests.factories import AlertFactory, two_tenants
+from tests.operations.test_metrics import place
 from tests.sockets import Socket, token_for
 
 
@@ -74,3 +80,77 @@ async def test_a_client_of_the_old_epoch_refetches(daphne, in_thread):
 
     frame = await resumed()
     assert (frame["type"], frame["reason"], frame["epoch"]) == ("resync", "epoch", new)  # and who comes back
+
+
+def taken_back(stream_count: int, alerts: int, tenant: Any) -> None:
+    """Put the log back by its last events, as a backup would, and have others take their positions, and more."""
+    with transaction.atomic():
+        log = Log.current(lock=True)
+        Event.objects.filter(position__gt=log.position - stream_count).delete()
+        Log.objects.update(position=log.position - stream_count)
+        Stream.objects.update(position=F("position") - stream_count)
+    for _ in range(alerts):
+        AlertFactory(client=tenant.client)
+    place()
+
+
+@pytest.mark.parametrize("alerts", [0, 1, 2, 5])
+async def test_a_restored_log_is_noticed_without_the_command(transactional_db, in_thread, alerts):
+    """Also where new events have taken the old positions before anybody looked."""
+    tenant = (await in_thread(two_tenants))[0]
+    for _ in range(3):
+        await in_thread(AlertFactory, client=tenant.client)
+    await in_thread(place)
+    hub = Hub()
+    await hub.start()
+    try:
+        await hub.sweep()
+        before = hub.epoch
+        await in_thread(taken_back, 2, alerts, tenant)
+        await hub.sweep()
+        assert hub.epoch != before
+        assert hub.epoch == str((await in_thread(Log.current)).epoch)
+        renewed = hub.epoch
+        await in_thread(AlertFactory, client=tenant.client)
+        await in_thread(place)
+        await hub.sweep()
+        assert hub.epoch == renewed  # once
+    finally:
+        await hub.stop()
+
+
+async def test_of_several_processes_one_renews_the_epoch(transactional_db, in_thread):
+    tenant = (await in_thread(two_tenants))[0]
+    await in_thread(AlertFactory, client=tenant.client)
+    await in_thread(place)
+    hubs = [Hub(), Hub()]
+    for hub in hubs:
+        await hub.start()
+        await hub.sweep()
+    try:
+        await in_thread(taken_back, 1, 2, tenant)
+        await asyncio.gather(*(hub.sweep() for hub in hubs))
+        await asyncio.gather(*(hub.sweep() for hub in hubs))
+        assert {hub.epoch for hub in hubs} == {str((await in_thread(Log.current)).epoch)}
+    finally:
+        for hub in hubs:
+            await hub.stop()
+
+
+async def test_retention_is_no_restore(transactional_db, in_thread):
+    tenant = (await in_thread(two_tenants))[0]
+    await in_thread(AlertFactory, client=tenant.client)
+    await in_thread(place)
+    hub = Hub()
+    await hub.start()
+    try:
+        await hub.sweep()
+        before = hub.epoch
+        await in_thread(Event.objects.all().delete)
+        await hub.sweep()
+        await in_thread(AlertFactory, client=tenant.client)
+        await in_thread(place)
+        await hub.sweep()
+        assert hub.epoch == before
+    finally:
+        await hub.stop()

@@ -24,7 +24,7 @@ from realtime import receivers
 from realtime.auth import identity as identities
 from realtime.events import placing, publisher, reading, rendering
 from realtime.events.placing import BusyError, Placed
-from realtime.events.reading import Replay, Resync, Row, Swept
+from realtime.events.reading import Replay, Resync, Row, Seen, Swept
 from realtime.models import Kind
 from realtime.protocol import groups
 from tests.simulation import workers
@@ -170,8 +170,8 @@ class MemoryLog:
             Resync(stream, "backlog", now) if now - position > most_events else Replay(stream, position, now)
         )
 
-    def sweep(self, after: int) -> Swept:
-        """Stands for `reading.sweep`."""
+    def sweep(self, after: int, seen: Seen | None = None) -> Swept:
+        """Stands for `reading.sweep`. A restored log has another epoch here."""
         self._database.statement()
         epoch, position, access_position = self._epoch, self.position, self.access_position
         unplaced = bool(self.outbox)
