@@ -62,6 +62,16 @@ def scope_of(user: User | AnonymousUser) -> Scope | None:
     return None
 
 
+def may_see(user: User | AnonymousUser, client: Client) -> bool:
+    """Return whether `user` may see a client: `client_filter` asked of rows that were read already."""
+    if user.is_authenticated and user.is_active and user.is_superuser:
+        return True
+    scope = scope_of(user)
+    if scope is None:
+        return False
+    return scope.msp_id == client.msp_id if scope.is_msp else scope.client_id == client.pk
+
+
 def client_filter(user: User | AnonymousUser, path: str = "") -> Q:
     """Return the condition that keeps rows of clients visible to `user`.
 

@@ -99,6 +99,12 @@ class RealtimeSettings:
         60.0, "How long before a token's end its connection is asked for a new one", unit="s", least=0
     )
     expiry_grace: float = _setting(30.0, "How long a connection outlives its token", unit="s", least=0)
+    recheck_seconds: float = _setting(
+        60.0,
+        "Within how long every connection's access is read anew, whatever was told of changes",
+        unit="s",
+        least=0.1,
+    )
     ticket_seconds: int = _setting(30, "How long a ticket may be redeemed", unit="s", least=1)
 
     # Limits

@@ -18,7 +18,7 @@ from django.db import Error
 from engagement.models import Alert, Engagement, Interaction, TrackedModel
 from engagement.signals import access_changed, interactions_imported, rows_changed
 from realtime import metrics
-from realtime.auth.identity import fingerprint
+from realtime.auth.tickets import fingerprint
 from realtime.events.recording import Fact, record
 from realtime.models import Kind
 

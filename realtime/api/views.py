@@ -5,6 +5,7 @@ And the domain's views with their positions.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -219,7 +220,13 @@ class TicketView(PortalAPIView):
             raise PermissionDenied(
                 "This account has no role with an MSP or a client: ask your administrator."
             )
-        ticket = tickets.issue(request.user.pk)
+        token: Any = request.auth  # None: a session asks
+        ticket = tickets.issue(
+            request.user.pk,
+            password=request.user.password,
+            session_key="" if token else request.session.session_key or "",
+            token_expires_at=datetime.fromtimestamp(token["exp"], UTC) if token else None,
+        )
         return Response(
             {"ticket": ticket, "expires_in": conf.current().ticket_seconds}, status=status.HTTP_201_CREATED
         )

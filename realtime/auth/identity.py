@@ -6,7 +6,6 @@ it in a thread.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -29,14 +28,16 @@ from rest_framework_simplejwt.tokens import UntypedToken
 from engagement import access
 from engagement.models import Client, User
 from realtime.auth import tickets
+from realtime.auth.tickets import fingerprint
 from realtime.protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from realtime.auth.credentials import Credential
 
 
+CHANGED = "The password was changed: sign in again."
 SIGNED_OUT = "You are signed out: sign in again."
 
 
@@ -68,11 +69,6 @@ class Identity:
         return f"Identity({self.username})"
 
 
-def fingerprint(secret: str) -> str:
-    """Return what can stand for a secret in a row or a message without giving it away."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:32]
-
-
 def identify(credential: Credential | None) -> Identity:
     """Return who brings `credential`. Raise Refused."""
     if credential is None:
@@ -84,13 +80,27 @@ def identify(credential: Credential | None) -> Identity:
     if credential.kind == "session":
         return _by_session(credential.value)
     if credential.kind == "ticket":
-        user_id = tickets.redeem(credential.value)
-        if user_id is None:
-            raise Refused(
-                ErrorCode.INVALID_TOKEN, "This ticket is unknown, used or expired: ask for a new one."
-            )
-        return _of(_user(user_id), None)
+        return _by_ticket(credential.value)
     return _by_token(credential.value)
+
+
+def _by_ticket(value: str) -> Identity:
+    """Return who asked for a ticket, if what they asked with still holds. The socket ends with that too."""
+    ticket = tickets.redeem(value)
+    if ticket is None:
+        raise Refused(ErrorCode.INVALID_TOKEN, "This ticket is unknown, used or expired: ask for a new one.")
+    end, key = ticket.token_expires_at, ticket.session_key or None
+    if end is not None and end <= datetime.now(UTC):
+        raise Refused(
+            ErrorCode.TOKEN_EXPIRED, "The token that asked for this ticket has expired: refresh it."
+        )
+    asker = replace(
+        _of(_user(ticket.user_id), end),
+        password_mark=ticket.password_mark,
+        session_key=key,
+        session_mark=fingerprint(key) if key else None,
+    )
+    return recheck(asker)
 
 
 def _by_token(raw: str) -> Identity:
@@ -179,10 +189,52 @@ def recheck(identity: Identity) -> Identity:
     """
     now = _of(_user(identity.user_id), identity.expires_at)
     if now.password_mark != identity.password_mark:
-        raise Refused(ErrorCode.INVALID_TOKEN, "The password was changed: sign in again.")
+        raise Refused(ErrorCode.INVALID_TOKEN, CHANGED)
     if identity.session_key is not None:
-        return replace(_by_session(identity.session_key), expires_at=identity.expires_at)
+        by_session = _by_session(identity.session_key)
+        if by_session.user_id != identity.user_id:
+            raise Refused(ErrorCode.AUTHENTICATION_REQUIRED, SIGNED_OUT)
+        return replace(by_session, expires_at=identity.expires_at)
     return now
+
+
+def recheck_many(
+    asked: Sequence[tuple[Identity, Collection[UUID]]],
+) -> list[tuple[Identity | Refused, set[UUID]]]:
+    """Return for each identity how it stands now, and which of the clients beside it it may see.
+
+    One query for the users and one for the clients; sessions are asked of their store, one by one.
+    """
+    users = User.objects.select_related("client").in_bulk({identity.user_id for identity, _ in asked})
+    clients = Client.objects.in_bulk({key for _, keys in asked for key in keys})
+    return [
+        _stands(identity, users.get(identity.user_id), [clients[key] for key in keys if key in clients])
+        for identity, keys in asked
+    ]
+
+
+def _stands(
+    identity: Identity, user: User | None, clients: Sequence[Client]
+) -> tuple[Identity | Refused, set[UUID]]:
+    try:
+        now = _of(user, identity.expires_at)
+        if now.password_mark != identity.password_mark:
+            raise Refused(ErrorCode.INVALID_TOKEN, CHANGED)
+        if user is None or (identity.session_key and not _is_signed_in(identity.session_key, user)):
+            raise Refused(ErrorCode.AUTHENTICATION_REQUIRED, SIGNED_OUT)
+    except Refused as refusal:
+        return refusal, set()
+    return replace(identity, scope=now.scope), {each.pk for each in clients if access.may_see(user, each)}
+
+
+def _is_signed_in(key: str, user: User) -> bool:
+    """Return whether a session is still one of this user's, whose row was read already."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    return (
+        session.get(SESSION_KEY) == str(user.pk)
+        and session.get(BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS
+        and _is_signed(session, user)
+    )
 
 
 def renew(identity: Identity, raw: str) -> Identity:

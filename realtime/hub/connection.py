@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -115,6 +116,8 @@ class Connection:
         self.sent = 0
         self.close_code: int | None = None
         self.expiry_announced = False
+        # As if it had been at any moment of the last round: who came together is not re-checked together.
+        self.checked_at = time.monotonic() - random.random() * conf.current().recheck_seconds  # noqa: S311
         self.rechecks = 0
         """How many re-checks of its access are under way: nothing is sent meanwhile."""
         self._send = send

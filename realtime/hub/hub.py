@@ -104,6 +104,7 @@ class Hub:
         repeat("sweep", self._sweep_when_due)
         repeat("ticks", self._tick)
         repeat("access", self._look_at_all)
+        repeat("access re-check", self._recheck_due)
         repeat("connection rows", self.ledger.write_when_due)
         repeat("presence", self.presence.look_when_due)
 
@@ -291,6 +292,10 @@ class Hub:
             lags += [each.lag() for each in here if each.rate is None]  # who has a rate waits on purpose
             await asyncio.sleep(pause)
         self.gauges.lags(lags)
+
+    async def _recheck_due(self) -> None:
+        await asyncio.sleep(min(TICK_SECONDS, conf.current().recheck_seconds / 4))
+        await self.watch.recheck_due(self.roster.connections.values())
 
     def _look_at(self, connections: list[Connection]) -> None:
         """Look at each for itself: one that cannot be looked at must not hide the others."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import structlog
 from django.db import Error
@@ -21,6 +22,7 @@ from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import threads
 from realtime.hub.arrivals import AccessChange, Arrival
+from realtime.hub.turns import AT_ONCE
 from realtime.protocol import groups, outbound
 from realtime.protocol.closing import CloseCode
 from realtime.protocol.errors import ErrorCode
@@ -121,14 +123,15 @@ class Watch:
         Another token was taken meanwhile, or another re-check found another scope: neither is undone.
         """
         before = connection.identity
+        found: Identity | Refused
+        streams: list[str] = []
+        visible: set[str] = set()
         try:
-            identity = await answers.identity(before)
+            found = await answers.identity(before)
             streams = list(connection.following)
-            visible = {stream for stream in streams if await answers.may_follow(identity, stream)}
+            visible = {stream for stream in streams if await answers.may_follow(found, stream)}
         except Refused as refusal:
-            if connection.identity is before:
-                self._revoke(connection, refusal.message)
-            return connection.identity is before
+            found = refusal
         except Error:
             log.exception("access not re-checked: closing", connection=str(connection.id))
             connection.close(
@@ -139,14 +142,48 @@ class Watch:
             return True
         if connection.identity is not before:
             return False
-        if not _same_tenant(before, identity):
-            self._revoke(connection, "Your role or tenant changed: sign in again.")
-            return True
-        self._take_away(connection, [stream for stream in streams if stream not in visible])
-        if identity.scope != before.scope:
-            connection.identity = identity
-            self._hub.ledger.identity_changed(connection)
+        self._settle(connection, found, [stream for stream in streams if stream not in visible])
         return True
+
+    async def recheck_due(self, connections: Iterable[Connection]) -> None:
+        """Ask anew for those whose turn it is: a change that nobody told of is found here.
+
+        Raises the database's error where that is away, and closes nobody for it: the next round asks again.
+        """
+        before = time.monotonic() - conf.current().recheck_seconds
+        due = [each for each in connections if each.checked_at <= before and not each.is_closing]
+        for start in range(0, len(due), AT_ONCE):
+            await self._recheck_some(due[start : start + AT_ONCE])
+
+    async def _recheck_some(self, connections: Sequence[Connection]) -> None:
+        now = time.monotonic()
+        asked = [(each, each.identity, list(each.following)) for each in connections]
+        answers = await threads.run(
+            "authenticating",
+            identities.recheck_many,
+            [
+                (identity, [_client_of(s) for s in streams if not _is_msps(s)])
+                for _, identity, streams in asked
+            ],
+        )
+        for (connection, identity, streams), (found, clients) in zip(asked, answers, strict=True):
+            connection.checked_at = now
+            if connection.identity is identity and not connection.is_closing:
+                gone = [s for s in streams if not _is_msps(s) and _client_of(s) not in clients]
+                self._settle(connection, found, gone)
+
+    def _settle(self, connection: Connection, found: Identity | Refused, gone: Iterable[str]) -> None:
+        """Do what a re-check has found: end the connection, or take the streams `gone` away from it."""
+        if isinstance(found, Refused):
+            self._revoke(connection, found.message)
+            return
+        if not _same_tenant(connection.identity, found):
+            self._revoke(connection, "Your role or tenant changed: sign in again.")
+            return
+        self._take_away(connection, gone)
+        if connection.identity.scope != found.scope:
+            connection.identity = found
+            self._hub.ledger.identity_changed(connection)
 
     def _take_away(self, connection: Connection, streams: Iterable[str]) -> None:
         for stream in streams:
@@ -205,6 +242,14 @@ class Watch:
             self._hub.spawn(
                 connection.tell(outbound.Authenticated(token_expires_at=end.isoformat(), expiring=True))
             )
+
+
+def _is_msps(stream: str) -> bool:
+    return stream.startswith("msp.")
+
+
+def _client_of(stream: str) -> UUID:
+    return groups.parse(stream)[1]
 
 
 def _same_tenant(before: Identity, now: Identity) -> bool:

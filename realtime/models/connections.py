@@ -150,13 +150,20 @@ class Bookmark(models.Model):
 
 
 class Ticket(models.Model):
-    """A single-use ticket for one handshake: its fingerprint, whose it is, until when."""
+    """A single-use ticket for one handshake: its fingerprint, whose it is, until when.
+
+    And what it was asked for with: the password of then (a fingerprint), the session, the token's end. Whatever ends
+    those ends the ticket, and the socket that it opens.
+    """
 
     mark = models.CharField(max_length=64, primary_key=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False
     )
     expires_at = models.DateTimeField(db_index=True)
+    password_mark = models.CharField(max_length=64, default="")
+    session_key = models.TextField(blank=True, default="")
+    token_expires_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"ticket of {self.user_id}"

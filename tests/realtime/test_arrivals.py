@@ -16,22 +16,31 @@ from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth import logout
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.models import Session
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.test import Client as Browser
+from django.utils import timezone
 
+from engagement import access
 from engagement.models import Client, User
 from realtime import consumers, requests
 from realtime.auth import identity as identities
+from realtime.auth import tickets
 from realtime.auth.credentials import Credential
 from realtime.auth.identity import Refused
 from realtime.hub import hub as hubs
 from realtime.hub import streams, threads
 from realtime.hub import watch as watches
 from realtime.hub.hub import Hub
-from tests.factories import AlertFactory, MSPFactory
+from realtime.models import Ticket
+from realtime.protocol import groups
+from tests.factories import AlertFactory, ClientFactory, MSPFactory, SuperuserFactory, UserFactory
 from tests.operations.test_metrics import place
 from tests.realtime.doors import GENERAL, client_route, session_of
-from tests.realtime.hubs import ONLY_WHEN_ASKED, Wire, follow_msp, running_hub, settled
+from tests.realtime.hubs import ONLY_WHEN_ASKED, Wire, connect, follow_msp, running_hub, settled
 from tests.sockets import token_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -237,7 +246,7 @@ async def test_a_session_whose_end_was_told_lets_nobody_in_while_its_row_is_ther
         task = asyncio.ensure_future(let_in.serve())
         await settled(lambda: bool(let_in.wire.of_type("connection")))
         hub.watch.access_changed(
-            watches.AccessChange(sessions=frozenset({identities.fingerprint(key)}))
+            watches.AccessChange(sessions=frozenset({tickets.fingerprint(key)}))
         )  # told, and the row not deleted yet
         await settled(lambda: let_in.wire.closed == 4003)
         let_in.leave()
@@ -328,3 +337,141 @@ async def test_another_log_has_everybody_checked_again(tenant):
         await hub.sweep()
         await settled(lambda: wire.closed == 4003)
         assert connection.is_closing
+
+
+# Tickets
+
+
+def ticket_by_session(tenant: Any) -> tuple[str, str]:
+    """Return a ticket that a page asked for, and its session."""
+    key = session_of(tenant.msp_user)
+    browser = Browser()
+    browser.cookies[django_settings.SESSION_COOKIE_NAME] = key
+    return browser.post(TICKETS).json()["ticket"], key
+
+
+def ticket_by_token(tenant: Any) -> str:
+    token = token_for(tenant.msp_user)
+    return Browser().post(TICKETS, headers={"Authorization": f"Bearer {token}"}).json()["ticket"]
+
+
+TICKETS = "/api/v1/ws/ticket"
+
+
+def test_a_ticket_asked_for_before_a_sign_out_lets_nobody_in_after_it(tenant):
+    ticket, key = ticket_by_session(tenant)
+    sign_out(tenant, key)
+    with pytest.raises(Refused):
+        identities.identify(Credential("ticket", ticket))
+
+
+@pytest.mark.parametrize("by", [ticket_by_token, lambda tenant: ticket_by_session(tenant)[0]])
+def test_a_ticket_asked_for_before_a_new_password_lets_nobody_in_after_it(tenant, by):
+    ticket = by(tenant)
+    User.objects.filter(pk=tenant.msp_user.pk).update(password=make_password("other"))
+    with pytest.raises(Refused):
+        identities.identify(Credential("ticket", ticket))
+
+
+def test_a_tickets_socket_ends_with_what_asked_for_it(tenant):
+    by_token = identities.identify(Credential("ticket", ticket_by_token(tenant)))
+    assert by_token.expires_at is not None
+    assert by_token.session_key is None
+    ticket, key = ticket_by_session(tenant)
+    by_session = identities.identify(Credential("ticket", ticket))
+    assert (by_session.session_key, by_session.expires_at) == (key, None)
+    late = ticket_by_token(tenant)
+    Ticket.objects.update(token_expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(Refused) as refused:
+        identities.identify(Credential("ticket", late))
+    assert refused.value.code == "token_expired"
+
+
+async def test_a_socket_by_ticket_ends_when_its_page_is_signed_out(tenant):
+    ticket, key = await sync_to_async(ticket_by_session)(tenant)
+    async with the_hub() as hub:
+        connection, wire = await follow_msp(hub, tenant)
+        connection.identity = await sync_to_async(identities.identify)(Credential("ticket", ticket))
+        await told(hub, lambda: sign_out(tenant, key))
+        await settled(lambda: wire.closed == 4003)
+
+
+# Changes that nobody tells of
+
+
+UNTOLD: dict[str, Callable[[Any, str], object]] = {
+    "deactivated": lambda t, _: QuerySet(User).filter(pk=t.msp_user.pk).update(is_active=False),
+    "new password": lambda t, _: QuerySet(User).filter(pk=t.msp_user.pk).update(password="other"),
+    "another MSP": lambda t, _: QuerySet(User).filter(pk=t.msp_user.pk).update(msp=MSPFactory()),
+    "session deleted": lambda t, key: Session.objects.filter(pk=key).delete(),
+    "session expired": lambda t, key: Session.objects.filter(pk=key).update(expire_date=timezone.now()),
+}
+
+
+@pytest.mark.parametrize("name", UNTOLD)
+async def test_a_change_that_nobody_tells_of_is_found_within_the_bound(tenant, settings, name):
+    settings.REALTIME = ONLY_WHEN_ASKED | {"RECHECK_SECONDS": "0.2"}
+    key = await sync_to_async(session_of)(tenant.msp_user)
+    async with the_hub() as hub:
+        connection, wire = await follow_msp(hub, tenant)
+        connection.identity = await sync_to_async(identities.identify)(Credential("session", key))
+        _, colleague = await follow_msp(hub, SimpleNamespace(msp_user=tenant.client_user, msp=tenant.msp))
+        await asyncio.sleep(0.5)
+        assert wire.closed is None
+        await sync_to_async(UNTOLD[name])(tenant, key)
+        await settled(lambda: wire.closed == 4003)
+        assert colleague.closed is None
+
+
+async def test_a_client_moved_without_a_word_is_taken_away(tenant, settings):
+    settings.REALTIME = ONLY_WHEN_ASKED | {"RECHECK_SECONDS": "0.2"}
+    async with the_hub() as hub:
+        connection, wire = await connect(hub, tenant.msp_user, selective=True)
+        for client in (tenant.client, tenant.other_client):
+            await hub.streams.follow(connection, groups.client(client.pk))
+        connection.start()
+        await sync_to_async(lambda: QuerySet(Client).filter(pk=tenant.client.pk).update(msp=MSPFactory()))()
+        await settled(lambda: bool(wire.of_type("unsubscribed")))
+        assert list(connection.following) == [groups.client(tenant.other_client.pk)]
+        assert wire.closed is None
+
+
+async def test_a_database_that_is_away_closes_nobody(tenant, settings, monkeypatch):
+    settings.REALTIME = ONLY_WHEN_ASKED | {"RECHECK_SECONDS": "0.2"}
+    asked: list[int] = []
+
+    def away(_: Any) -> Any:
+        asked.append(1)
+        raise OperationalError("away")
+
+    async with the_hub() as hub:
+        _, wire = await follow_msp(hub, tenant)
+        with monkeypatch.context() as patch:
+            patch.setattr(identities, "recheck_many", away)
+            await settled(lambda: len(asked) >= 2)
+        assert wire.closed is None
+        await sync_to_async(UNTOLD["deactivated"])(tenant, "")
+        await settled(lambda: wire.closed == 4003)
+
+
+def test_many_are_asked_in_two_queries(tenant, django_assert_num_queries):
+    one = identities.identify(Credential("token", token_for(tenant.msp_user)))
+    other = identities.identify(Credential("token", token_for(tenant.client_user)))
+    with django_assert_num_queries(2):
+        found = identities.recheck_many([(one, [tenant.client.pk]), (other, [tenant.other_client.pk])] * 25)
+    assert found == [(one, {tenant.client.pk}), (other, set())] * 25
+
+
+def test_may_see_and_client_filter_agree(tenant):
+    clients = [tenant.client, tenant.other_client, ClientFactory()]
+    users = [
+        *(UserFactory(role=role, msp=tenant.msp) for role in ("msp_admin", "msp_user")),
+        *(UserFactory(role=role, client=tenant.client) for role in ("client_admin", "client_user")),
+        UserFactory(role="msp_user", msp=tenant.msp, is_active=False),
+        UserFactory(role=""),
+        SuperuserFactory(),
+        AnonymousUser(),
+    ]
+    for user in users:
+        visible = set(Client.objects.visible_to(user))
+        assert {client for client in clients if access.may_see(user, client)} == visible & set(clients)

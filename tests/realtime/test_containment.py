@@ -451,6 +451,7 @@ async def test_a_start_that_fails_half_way_is_made_again_without_a_task_twice(mo
     await hub.start()
     assert sorted(task.get_name() for task in hub.supervisor._tasks) == [
         "access",
+        "access re-check",
         "connection rows",
         "listener",
         "presence",
