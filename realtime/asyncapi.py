@@ -35,6 +35,7 @@ QUERY = {
         f"Updates at most so many times a second ({rates.LEAST:g} to {rates.MOST:g}), folded to the newest state of "
         "each subject; alerts at once. With it, `batch=1` goes without saying."
     ),
+    "user": "The id of the user whose connection this must be; another user's is refused with `user_changed`.",
     "scope": "`selected`: an MSP's connection follows the clients it subscribes to; `all` (default): all of them.",
     "positions": "Resume at once: `last`, or `<stream>:<seq>,…`.",
     "epoch": "The epoch that the positions are of.",

@@ -187,6 +187,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
         _refuse_while_draining(hub)
         await hub.start()  # from here on it is told of changes of access
         identity = await self._identify()
+        if self.parameters.get("user", str(identity.user_id)) != str(identity.user_id):
+            raise Closed(
+                CloseCode.POLICY, ErrorCode.USER_CHANGED, "Somebody else is signed in now: reload the page."
+            )
         try:
             route_client = self.route_client()
         except ValueError:

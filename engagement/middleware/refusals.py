@@ -1,4 +1,4 @@
-"""A refusal that no view wrote: JSON as the API has it, or a page for people."""
+"""A refusal that no view wrote: JSON as the API has it for the API and for scripts, or a page for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def refuse(
 ) -> HttpResponse:
     """Return the answer; `retry_after` (seconds) tells when to ask again. It reads nothing from the database."""
     answer: HttpResponse
-    if request.path_info.startswith(API_PREFIX):
+    if request.path_info.startswith(API_PREFIX) or request.headers.get("Accept") == "application/json":
         answer = JsonResponse({"detail": sentence, "code": code}, status=status)
     else:
         page = render_to_string("refused.html", {"status": status, "sentence": sentence})

@@ -154,3 +154,14 @@ async def test_the_subprotocol_is_answered_and_a_refusal_speaks_it_too(tenant, s
             refused = await ask(server, subprotocols=offered)
             assert refused.subprotocol == chosen
             assert_refused(refused, "authentication_required")
+
+
+async def test_a_page_of_one_user_gets_no_socket_of_another(tenant, server, subtests):
+    for path in (GENERAL, client_route(tenant.client.pk)):
+        with subtests.test(path=path):
+            query = f"user={tenant.client_user.pk}"
+            assert_refused(
+                await ask(server, path, query=query, token=token_for(tenant.msp_user)), "user_changed"
+            )
+            answer = await ask(server, path, query=query, token=token_for(tenant.client_user))
+            assert answer.frame["type"] == "connection"

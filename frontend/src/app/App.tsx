@@ -57,8 +57,8 @@ export function App({ boot }: { boot: Boot }): ReactNode {
     [encoding],
   );
   const options = useMemo(
-    () => ({ encoding, resumeFrom: cursor, pingIntervalMs: PING_MS, backoff: exponentialBackoff(BACKOFF) }),
-    [encoding, cursor],
+    () => ({ encoding, resumeFrom: cursor, pingIntervalMs: PING_MS, backoff: exponentialBackoff(BACKOFF), userId: boot.me.id }),
+    [encoding, cursor, boot.me.id],
   );
   return (
     <BootContext value={boot}>

@@ -1,10 +1,12 @@
 /** What every page has: the theme's switch, and a menu that closes. */
 
+import { prefersDark } from "./live/media.js";
+
 export const YEAR_S = 31_536_000;
 
 function isDark(): boolean {
   const chosen = document.documentElement.dataset["theme"];
-  return chosen === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
+  return chosen === "auto" ? prefersDark() : chosen === "dark";
 }
 
 /** The choice is a cookie, so that Django renders it and no page flickers. */

@@ -9,6 +9,8 @@ export interface AddressOptions {
   rate?: number;
   /** Whether the server may send several events in one frame; default true. */
   batch?: boolean;
+  /** Whose connection this must be, by id: the server refuses anybody else's with `user_changed`. Name it where the login is a cookie. */
+  userId?: string;
   /** Further query parameters. */
   params?: Readonly<Record<string, string>>;
 }
@@ -25,8 +27,8 @@ export function addressOf(path: string, clientId: string | undefined, options: A
   const url = new URL(isWhole ? route : `${base!.replace(/\/$/, "")}${route}`);
   url.protocol = url.protocol.replace("http", "ws");
   if (options.batch !== false) url.searchParams.set("batch", "1");
-  const { scope, rate, params } = options;
-  for (const [key, value] of Object.entries({ scope, rate, ...params }))
+  const { scope, rate, userId: user, params } = options;
+  for (const [key, value] of Object.entries({ scope, rate, user, ...params }))
     if (value !== undefined) url.searchParams.set(key, String(value));
   return url.href;
 }

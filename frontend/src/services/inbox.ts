@@ -13,12 +13,12 @@ export const RESUME_REF = "resume";
 export class Inbox {
   readonly positions: Positions;
   readonly #events: Emitter<ClientEvents>;
-  readonly #act: (frame: ServerFrame) => void;
+  readonly #act: (frame: ServerFrame) => boolean;
   #counts = { replayed: 0, doubles: 0, resyncs: 0 };
   #connection: FrameOf<"connection"> | null = null;
 
-  /** `act` does what a frame asks of the client, before listeners hear of it. */
-  constructor(cursor: Cursor | undefined, events: Emitter<ClientEvents>, act: (frame: ServerFrame) => void) {
+  /** `act` does what a frame asks of the client, before listeners hear of it, and says whether they shall. */
+  constructor(cursor: Cursor | undefined, events: Emitter<ClientEvents>, act: (frame: ServerFrame) => boolean) {
     this.positions = new Positions(cursor);
     this.#events = events;
     this.#act = act;
@@ -63,7 +63,7 @@ export class Inbox {
   }
 
   #tell(frame: ServerFrame): void {
-    this.#act(frame);
+    if (!this.#act(frame)) return;
     this.#events.emit(frame.type, frame as never);
     this.#events.emit("*", frame);
     if (frame.type === "error" && frame.ref === RESUME_REF) this.resyncAwaited();

@@ -46,7 +46,17 @@ type Told =
 type ErrorFields = Pick<ConnectionError, "code" | "message" | "closeCode">;
 
 export const canShare = (): boolean =>
-  typeof BroadcastChannel === "function" && typeof navigator === "object" && "locks" in navigator;
+  typeof BroadcastChannel === "function" && typeof navigator === "object" && "locks" in navigator && canOpenChannel();
+
+/** A browser that blocks storage may have channels and refuse to open one. */
+function canOpenChannel(): boolean {
+  try {
+    new BroadcastChannel("realtime:probe").close();
+    return true;
+  } catch {
+    return false; // the answer itself: a socket of our own does the same
+  }
+}
 
 /** A client that shares its socket with other tabs if `shareAs` is given and the browser can, else one of its own. */
 export function createClient(
@@ -80,7 +90,10 @@ export class SharedClient implements RealtimeClient {
     const clock = options.clock ?? systemClock;
     this.#name = `realtime:${shareAs}:${routeOf(path, clientId ?? undefined)}:${options.scope ?? ""}:${options.rate ?? ""}`;
     this.#makeClient = (resumeFrom) => new WebSocketClient(path, clientId, { ...options, resumeFrom });
-    this.#inbox = new Inbox(options.resumeFrom, this.#events, (frame) => this.#requests.settle(frame));
+    this.#inbox = new Inbox(options.resumeFrom, this.#events, (frame) => {
+      this.#requests.settle(frame);
+      return true;
+    });
     this.#requests = new Requests(clock, options.requestTimeoutMs ?? 10_000);
     this.#subscriptions = new Subscriptions(options.scope === "selected");
     this.#store = new Store<Snapshot>({ ...IDLE, ...this.#inbox.figures }, () => this.#inbox.figures, clock, 1000);
@@ -155,7 +168,9 @@ export class SharedClient implements RealtimeClient {
     navigator.locks
       .request(this.#name, { signal }, () => (signal.aborted ? undefined : this.#lead(signal)))
       .catch((error: unknown) => {
-        if (!signal.aborted) this.#events.emit("problem", error as Error);
+        if (signal.aborted) return;
+        this.#events.emit("problem", error as Error);
+        if (!this.#leader) void this.#lead(signal); // locks are refused here: nobody else can lead, or be told to wait
       });
   }
 

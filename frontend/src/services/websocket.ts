@@ -19,6 +19,7 @@ import { Deferred } from "./deferred.js";
 import { Emitter, type Unsubscribe } from "./emitter.js";
 import { offers } from "./encoding.js";
 import { Heartbeat } from "./heartbeat.js";
+import { sameRights } from "./identity.js";
 import { IDLE } from "./idle.js";
 import { Inbox, RESUME_REF } from "./inbox.js";
 import { pageLifecycle } from "./lifecycle.js";
@@ -67,6 +68,8 @@ export class WebSocketClient implements RealtimeClient {
   readonly subscribe: (listener: () => void) => Unsubscribe;
 
   #link: Link | null = null;
+  /** The first connection since `connect()`: the later ones must be like it. */
+  #first: FrameOf<"connection"> | null = null;
   #lastMessageAt: number | null = null;
   #latencyMs: number | null = null;
   /** Settled when connected, or when nothing more is tried; null while nobody wants a connection. */
@@ -131,6 +134,7 @@ export class WebSocketClient implements RealtimeClient {
 
   disconnect(): void {
     this.#stopWatching();
+    this.#first = null;
     if (this.#connected) this.#close(new ConnectionError("disconnected", "Disconnected on purpose."));
   }
 
@@ -217,8 +221,13 @@ export class WebSocketClient implements RealtimeClient {
     this.#store.touch();
   }
 
-  #act(frame: ServerFrame): void {
+  /** Do what a frame asks; say whether listeners shall hear of it. */
+  #act(frame: ServerFrame): boolean {
     this.#lastError = frame.type === "error" ? frame : null;
+    if (frame.type === "connection" && !sameRights((this.#first ??= frame), frame)) {
+      this.#close(new ConnectionError("user_changed", "Your role, MSP or client has changed: open the page again."));
+      return false;
+    }
     if (frame.type === "connection") this.#welcome(frame);
     else if (frame.type === "pong") this.#heartbeat.answered();
     else if (frame.type === "reconnect") this.#comeback.announce(frame.after_ms);
@@ -227,6 +236,7 @@ export class WebSocketClient implements RealtimeClient {
       else this.#credentials.accepted(frame.token_expires_at, null, this.#renewToken);
     }
     this.#requests.settle(frame);
+    return true;
   }
 
   #checkCatchUp(): void {

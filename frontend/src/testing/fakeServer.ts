@@ -30,6 +30,8 @@ export interface FakeViewer {
   user_role: string;
   msp_id: string | null;
   client_id: string | null;
+  /** Where it is given, connections that ask for another user are refused. */
+  user_id?: string;
 }
 
 /** Why a connection or a token is refused: an error frame, then a close code. */
@@ -232,7 +234,10 @@ export class FakeServer {
     if (this.isUnreachable || connection.closedByClient) return;
     if (this.isDown) return connection.break();
     const accepted = this.accepts(connection.token);
-    const refusal = this.refusal ?? (accepted === true ? null : accepted);
+    const wrongUser = { closeCode: 1008, code: "user_changed", message: "Somebody else is signed in now." };
+    const expected = connection.url.searchParams.get("user");
+    const isOther = expected !== null && this.viewer.user_id !== undefined && expected !== this.viewer.user_id;
+    const refusal = this.refusal ?? (accepted !== true ? accepted : isOther ? wrongUser : null);
     if (!refusal) return connection.accept();
     connection.socket.open();
     connection.send({ type: "error", code: refusal.code, message: refusal.message });

@@ -5,6 +5,7 @@ import { exponentialBackoff } from "@/services/timing.js";
 import { WebSocketClient } from "@/services/websocket.js";
 import type { FrameOf } from "@/services/protocol.js";
 import { API } from "@/pages/live/rest.js";
+import { identityHeader, pageIdentity, startOver, startOverIfOther } from "@/pages/live/user.js";
 import type { Bar } from "./bar.js";
 
 const POLL_MS = 10_000;
@@ -35,7 +36,11 @@ export function follow(bar: Bar, news: News): void {
 }
 
 function stream(bar: Bar, news: News, look: () => void): void {
-  const client = new WebSocketClient(`${API}/ws/engagement`, null, { backoff: exponentialBackoff({ attempts: Infinity, maxMs: 30_000 }) });
+  const client = new WebSocketClient(`${API}/ws/engagement`, null, {
+    backoff: exponentialBackoff({ attempts: Infinity, maxMs: 30_000 }),
+    ...pageIdentity(),
+  });
+  startOverIfOther(client);
   client.on("problem", reportError);
   const started = Date.now();
   const say = (): void => {
@@ -62,7 +67,8 @@ function poll(bar: Bar, look: () => void): void {
 }
 
 async function fetchPage(): Promise<Document | null> {
-  const response = await fetch(location.href, { credentials: "same-origin", cache: "no-store" });
+  const response = await fetch(location.href, { credentials: "same-origin", cache: "no-store", headers: identityHeader() });
+  if (response.status === 409) startOver();
   if (response.status === 404 || (response.redirected && new URL(response.url).pathname !== location.pathname)) return null;
   if (!response.ok) throw new Error(`The server answered ${response.status}.`);
   return new DOMParser().parseFromString(await response.text(), "text/html");

@@ -1,5 +1,6 @@
 /** Uses over the last five minutes, as bars of five seconds: in total, or stacked by what they are of. */
 
+import { media } from "@/pages/live/media.js"; // first: see there
 import uPlot from "uplot";
 import { memo, type ReactNode, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { count, exactTime, plural } from "@/pages/live/format.js";
@@ -147,7 +148,7 @@ function Plot({ times, layers, onPoint }: PlotProps): ReactNode {
 /** Changes with the page's colours, which a canvas has to be told. */
 function useTheme(): number {
   const [times, setTimes] = useState(0);
-  const query = useMemo(() => matchMedia("(prefers-color-scheme: dark)"), []);
+  const query = useMemo(() => media("(prefers-color-scheme: dark)"), []);
   useEffect(() => {
     const changed = (): void => setTimes((before) => before + 1);
     query.addEventListener("change", changed);

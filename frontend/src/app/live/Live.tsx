@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo } from "react";
 import { useConnectionState, useWebSocket, type UseWebSocketResult } from "@/hooks/useWebSocket.js";
 import { observe } from "@/pages/live/serverClock.js";
+import { startOverIfOther } from "@/pages/live/user.js";
 import type { Snapshot } from "@/services/client.js";
 import { TOPICS } from "@/services/vocabulary.js";
 import { socketPath } from "../api.js";
@@ -41,6 +42,7 @@ export function Live({ feed, journal, children }: Props): ReactNode {
   const queries = useQueryClient();
   const { client, connect, disconnect, isConnected } = useWebSocket(ADDRESS);
 
+  useEffect(() => startOverIfOther(client), [client]);
   useEffect(() => feed.follow(client), [feed, client]);
   useEffect(() => journal.follow(client), [journal, client]);
   useEffect(() => {

@@ -3,12 +3,13 @@
 import { createContext, useContext } from "react";
 import type { Encoding } from "@/services/encoding.js";
 import type { Cursor } from "@/services/positions.js";
+import { readStored, store } from "@/services/storage.js";
 
 const KEY = "encoding";
 const ENCODINGS: readonly Encoding[] = ["json", "msgpack", "deflate"];
 
-export const storedEncoding = (): Encoding => ENCODINGS.find((encoding) => encoding === localStorage.getItem(KEY)) ?? "json";
-export const storeEncoding = (encoding: Encoding): void => localStorage.setItem(KEY, encoding);
+export const storedEncoding = (): Encoding => ENCODINGS.find((encoding) => encoding === readStored(KEY)) ?? "json";
+export const storeEncoding = (encoding: Encoding): void => store(KEY, encoding);
 
 export interface EncodingChoice {
   encoding: Encoding;

@@ -1,10 +1,12 @@
 /** The theme: a cookie, so that Django renders it and no page flickers. The portal's other pages do the same (`pages/site.ts`). */
 
+import { prefersDark } from "@/pages/live/media.js";
+
 const YEAR_S = 31_536_000;
 
 export function isDark(): boolean {
   const chosen = document.documentElement.dataset["theme"];
-  return chosen === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
+  return chosen === "auto" ? prefersDark() : chosen === "dark";
 }
 
 export function setTheme(theme: "light" | "dark"): void {

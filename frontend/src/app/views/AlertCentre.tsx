@@ -18,13 +18,14 @@ import { useTitle } from "../parts/useTitle.js";
 import { VirtualList } from "../parts/VirtualList.js";
 import { alertsPath, navigate, usePlace } from "../router.js";
 import { type Alert, isOpen } from "../state/alerts.js";
+import { media } from "@/pages/live/media.js";
 import { type Centre, type Filter, filterOf, queryOf, withOlder } from "../state/centre.js";
 import { AlertDetail } from "./AlertDetail.js";
 import { Filters } from "./Filters.js";
 
 const ROW = 68;
 const ROW_NARROW = 92;
-const narrow = matchMedia("(max-width: 760px)");
+const narrow = media("(max-width: 760px)");
 const onNarrow = (tell: () => void): (() => void) => {
   narrow.addEventListener("change", tell);
   return () => narrow.removeEventListener("change", tell);

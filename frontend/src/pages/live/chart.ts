@@ -1,5 +1,6 @@
 /** The live chart: uses in buckets of five seconds, as bars; in total, or stacked by what they are of. */
 
+import { media } from "./media.js"; // first: see there
 import uPlot from "uplot";
 import { type Activity, BUCKET_S, BUCKETS } from "./activity.js";
 import { count, exactTime, plural, timeOfDay } from "./format.js";
@@ -40,7 +41,7 @@ export class LiveChart {
       if (button) this.#choose(button.dataset["mode"] as Mode, modes);
     });
     const redraw = (): void => this.#rebuild();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    media("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     document.addEventListener("themechange", redraw);
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.#root);
   }

@@ -6,6 +6,7 @@ import { exponentialBackoff } from "../../services/timing.js";
 import { WebSocketClient } from "../../services/websocket.js";
 import { API } from "./rest.js";
 import { observe } from "./serverClock.js";
+import { pageIdentity, startOverIfOther } from "./user.js";
 
 /** Often enough that the latency shown is that of now. */
 const PING_MS = 10_000;
@@ -18,7 +19,9 @@ export function connect(cursor: Cursor, clientId?: string): RealtimeClient {
     resumeFrom: cursor,
     pingIntervalMs: PING_MS,
     backoff: exponentialBackoff(BACKOFF),
+    ...pageIdentity(),
   });
+  startOverIfOther(client);
   client.on("connection", ({ timestamp }) => observe(timestamp));
   client.on("pong", ({ server_time }) => observe(server_time));
   client.on("problem", reportError);

@@ -1,6 +1,7 @@
 /** The portal's REST API, with the session's cookie as the login. */
 
 import type { Cursor } from "../../services/positions.js";
+import { identityHeader, startOver } from "./user.js";
 
 export const API = "/api/v1";
 
@@ -28,7 +29,7 @@ export const post = <T>(path: string): Promise<T> => ask<T>("POST", path);
 export const patch = <T>(path: string, body: object): Promise<T> => ask<T>("PATCH", path, body);
 
 async function ask<T>(method: string, path: string, body?: object): Promise<T> {
-  const headers: Record<string, string> = { Accept: "application/json" };
+  const headers: Record<string, string> = { Accept: "application/json", ...identityHeader() };
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body) headers["Content-Type"] = "application/json";
   const response = await fetch(path, {
@@ -41,6 +42,7 @@ async function ask<T>(method: string, path: string, body?: object): Promise<T> {
   if (response.redirected) throw new RestError(401, "You are signed out."); // a page's own data leads to the sign-in page
   const answer = response.headers.get("Content-Type")?.startsWith("application/json") ? await response.json() : null;
   if (response.ok && answer !== null) return answer as T;
+  if (answer?.code === "user_changed") startOver();
   throw new RestError(response.status, answer?.detail ?? `The server answered ${response.status}.`);
 }
 

@@ -1,0 +1,1 @@
+var e={matches:!1,addEventListener:()=>void 0,removeEventListener:()=>void 0};typeof globalThis.matchMedia!=`function`&&Object.assign(globalThis,{matchMedia:()=>e});function t(t){try{let n=matchMedia(t);return typeof n.addEventListener==`function`?n:{...e,matches:n.matches}}catch{return e}}var n=()=>t(`(prefers-color-scheme: dark)`).matches;export{n,t};
