@@ -219,7 +219,6 @@ describe("sending", () => {
     ]);
     expect(sent).toEqual([
       ["subscribe", "b"],
-      ["unsubscribe", "b"],
       ["resume", ""],
     ]);
     expect(server.connection.url.searchParams.get("scope")).toBe("selected");

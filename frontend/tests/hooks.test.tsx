@@ -1,12 +1,13 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { act, render, renderHook } from "@testing-library/react";
-import { type ReactNode, StrictMode } from "react";
+import { type ReactNode, StrictMode, useEffect } from "react";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   queryKeys,
   RealtimeProvider,
   useClientEngagementWebSocket,
   useConnectionState,
+  type UseEngagementWebSocketResult,
   useMSPEngagementWebSocket,
   usePresence,
   useWebSocket,
@@ -182,6 +183,45 @@ describe("useClientEngagementWebSocket", () => {
     ]);
   });
 
+  it("shows which clients are not followed", async () => {
+    server.unknown.add("c-9");
+    const { result } = renderHook(() => useMSPEngagementWebSocket({ scope: "selected" }), { wrapper });
+    act(() => ["c-1", "c-9", "c-2"].forEach((id) => result.current.subscribeToClient(id)));
+    await wait();
+    expect(result.current.refused).toEqual({ "c-9": "not_found" });
+    expect(server.connection.streams).toEqual(["client.c-1", "client.c-2"]);
+  });
+
+  it("gets what it asked for, and leaves the others theirs when it is unmounted", async () => {
+    const found: Record<string, UseEngagementWebSocketResult> = {};
+    const Part = ({ topic }: { topic: "alert" | "interaction_update" }): ReactNode => {
+      const socket = useMSPEngagementWebSocket({ scope: "selected" });
+      const { subscribeToClient } = socket;
+      useEffect(() => void (found[topic] = socket));
+      useEffect(() => subscribeToClient("c-1", { topics: [topic] }), [subscribeToClient, topic]);
+      return null;
+    };
+    const show = (isWhole: boolean): ReactNode => (
+      <>
+        <Part topic="alert" />
+        {isWhole && <Part topic="interaction_update" />}
+      </>
+    );
+    const { rerender } = render(show(true), { wrapper });
+    await wait();
+    act(() => {
+      server.alert("c-1", { details: "one" });
+      server.interaction("c-1", { interaction_count: 5 });
+    });
+    await wait();
+    expect(server.connections).toHaveLength(1);
+    expect(found["alert"]).toMatchObject({ latestAlert: { details: "one" }, latestInteractionData: null });
+    expect(found["interaction_update"]).toMatchObject({ latestAlert: null, latestInteractionData: { interaction_count: 5 } });
+    rerender(show(false));
+    await wait(10);
+    expect(server.connection.filterOf("c-1").topics).toEqual(["alert"]);
+  });
+
   it("works without a QueryClient", async () => {
     const bare = ({ children }: { children: ReactNode }): ReactNode => (
       <RealtimeProvider options={server.clientOptions}>{children}</RealtimeProvider>
@@ -349,6 +389,22 @@ describe("usePresence", () => {
     { user: "ann", role: "msp_user" },
     { user: "bob", role: "client_user" },
   ];
+
+  it("leaves a narrower subscription of the same connection as it is", async () => {
+    const { result, rerender } = renderHook(
+      ({ id }) => {
+        usePresence(id, {});
+        return useMSPEngagementWebSocket();
+      },
+      { wrapper, initialProps: { id: "c-1" } },
+    );
+    act(() => result.current.subscribeToClient("c-1", { topics: ["alert"], min_severity: "critical" }));
+    await wait();
+    expect(server.connection.filterOf("c-1")).toEqual({ topics: ["alert", "presence"], minSeverity: "critical" });
+    rerender({ id: "c-2" });
+    await wait();
+    expect(server.connection.filterOf("c-1")).toEqual({ topics: ["alert"], minSeverity: "critical" });
+  });
 
   it("subscribes, keeps the list, and unsubscribes", async () => {
     const { result, rerender } = renderHook(

@@ -6,6 +6,7 @@ It is loaded, built from `frontend/tests/browser/harness.tsx`, into a document o
 from __future__ import annotations
 
 import subprocess
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engagement import actions
+from realtime.protocol.inbound import MAX_CLIENTS
 from tests.browser.conftest import SERVER_IS_DOWN, needs_node_modules, use
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, ClientFactory
 from tests.servers import PortalServer
 from tests.servers.portal import ROOT
 
@@ -66,6 +68,16 @@ class Sockets:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"{times} {type_} frames did not come; {self.received}")
 
+
+FOLLOW = """async (clients) => {
+  Object.assign(window, { heard: [] });
+  window.client = new WebSocketClient("/ws/engagement", null, {
+    scope: "selected", reconnectDelayMs: 500, maxReconnectAttempts: 50,
+  });
+  client.on("alert", ({ data }) => heard.push(data.details));
+  await client.connect();
+  for (const client_id of clients) client.send({ type: "subscribe", client_id });
+}"""
 
 OpenHarness = Callable[..., Sockets]
 
@@ -147,6 +159,37 @@ def test_example_4_monitors_clients(mine, portal_server, sign_in, open_harness):
     for name in ("client-1", "client-2", "client-3"):
         assert any('"subscribe"' in frame and f'"{name}"' in frame for frame in sockets.sent)
     assert sockets.opened == 1
+
+
+def test_two_hundred_clients_are_followed_and_the_others_named(
+    mine, portal_server, sign_in, open_harness, errors
+):
+    """Stale ids, ids that are none and one too many cost the others nothing, also after the server went."""
+    clients = ClientFactory.create_batch(MAX_CLIENTS, msp=mine.msp)
+    names = [str(client.pk) for client in clients]
+    bad = [str(uuid.uuid4()) for _ in range(20)] + ["client-1"]
+    server = portal_server()
+    page = sign_in(server, mine.msp_user)
+    sockets = open_harness(page, server)
+    page.evaluate(FOLLOW, [*bad, *names])
+    until(page, "Object.keys(client.getSnapshot().positions).length === 200")
+    assert page.evaluate("client.getSnapshot().refused") == dict.fromkeys(bad, "not_found") | {
+        "client-1": "invalid_message"
+    }
+    actions.raise_alert(clients[-1], severity="high", details="before")
+    until(page, "heard.length === 1")
+    with errors.expected(*SERVER_IS_DOWN):
+        server.kill()
+        actions.raise_alert(clients[0], severity="high", details="meanwhile")
+        server.start()
+        until(page, "heard.length === 2", COMEBACK)
+    actions.raise_alert(clients[-1], severity="high", details="after")
+    until(page, "heard.length === 3")
+    assert page.evaluate("heard") == ["before", "meanwhile", "after"]
+    assert len(page.evaluate("Object.keys(client.getSnapshot().refused)")) == len(bad)
+    assert (
+        sum('"subscribe"' in frame for frame in sockets.sent) <= 8
+    )  # two connections: a list or two and a single one each
 
 
 # --- Tokens

@@ -2,6 +2,8 @@
 
 import type { RealtimeClient } from "../services/client.js";
 import type { Unsubscribe } from "../services/emitter.js";
+import type { Hold } from "../services/hold.js";
+import type { EventFrame } from "../services/protocol.js";
 import type { AlertData, EngagementData, InteractionData } from "../services/payloads.js";
 
 export interface LatestData {
@@ -43,12 +45,16 @@ export function createStore<T>(
   };
 }
 
-export const createLatest = (client: RealtimeClient): ExternalStore<LatestData> =>
+/** `hold`: whose events; others on the connection may have asked for more. */
+export const createLatest = (client: RealtimeClient, hold: Hold): ExternalStore<LatestData> =>
   createStore<LatestData>({ engagement: null, interaction: null, alert: null }, (set) => {
+    const keep = (frame: EventFrame, change: Partial<LatestData>): void => {
+      if (hold.wants(frame)) set((latest) => ({ ...latest, ...change }));
+    };
     const stops = [
-      client.on("engagement_update", ({ data }) => set((latest) => ({ ...latest, engagement: data }))),
-      client.on("interaction_update", ({ data }) => set((latest) => ({ ...latest, interaction: data }))),
-      client.on("alert", ({ data }) => set((latest) => ({ ...latest, alert: data }))),
+      client.on("engagement_update", (frame) => keep(frame, { engagement: frame.data })),
+      client.on("interaction_update", (frame) => keep(frame, { interaction: frame.data })),
+      client.on("alert", (frame) => keep(frame, { alert: frame.data })),
     ];
     return () => stops.forEach((stop) => stop());
   });

@@ -2,7 +2,6 @@
 
 import type { RealtimeClient } from "../services/client.js";
 import type { FrameOf } from "../services/protocol.js";
-import { TOPICS } from "../services/vocabulary.js";
 import { createStore, type ExternalStore } from "./latest.js";
 
 export interface Watcher {
@@ -36,9 +35,10 @@ export const createPresence = (client: RealtimeClient, clientId: string): Extern
     const stop = client.on("presence", (frame) => {
       if (frame.client_id === clientId) set((presence) => afterPresence(presence, frame));
     });
-    client.send({ type: "subscribe", client_id: clientId, topics: [...TOPICS] });
+    const hold = client.hold();
+    hold.add(clientId, ["presence"]);
     return () => {
-      client.send({ type: "unsubscribe", client_id: clientId, topics: ["presence"] });
+      hold.release();
       stop();
     };
   });

@@ -16,8 +16,10 @@ import type { ConnectionError } from "../services/closing.js";
 import type { Unsubscribe } from "../services/emitter.js";
 import type { AlertData, EngagementData, InteractionData } from "../services/payloads.js";
 import { ConnectionState, isConnectedState } from "../services/states.js";
-import type { Severity, Topic } from "../services/vocabulary.js";
+import type { Hold, Narrow } from "../services/hold.js";
+import type { Refused } from "../services/subscriber.js";
 import { invalidateOn } from "./invalidation.js";
+import { keepHold } from "./holding.js";
 import { createLatest } from "./latest.js";
 import type { Address } from "./pool.js";
 import { createPresence, type Presence } from "./presence.js";
@@ -53,6 +55,8 @@ export interface UseWebSocketResult {
   connect(): void;
   /** Give up this component's hold on the connection; it closes when nobody else holds it. */
   disconnect(): void;
+  /** Clients that were subscribed to and are not followed, and why. */
+  refused: Refused;
   client: RealtimeClient;
 }
 
@@ -61,7 +65,7 @@ export interface UseEngagementWebSocketResult extends UseWebSocketResult {
   latestInteractionData: InteractionData | null;
   latestAlert: AlertData | null;
   /** Follow one more client, perhaps only some topics of it, or alerts from a severity on. */
-  subscribeToClient(clientId: string, narrow?: { topics?: Topic[]; min_severity?: Severity }): void;
+  subscribeToClient(clientId: string, narrow?: Narrow): void;
   unsubscribeFromClient(clientId: string): void;
 }
 
@@ -80,6 +84,11 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
     () => client.getSnapshot().error,
     () => null,
   );
+  const refused = useSyncExternalStore(
+    client.subscribe,
+    () => client.getSnapshot().refused,
+    () => NONE,
+  );
   const isConnected = isWanted && isConnectedState(connectionState);
 
   useEffect(() => (isWanted ? pool.lease(address) : undefined), [pool, address, isWanted]);
@@ -89,6 +98,7 @@ export function useWebSocket(options: UseWebSocketOptions = {}): UseWebSocketRes
     isConnected,
     connectionState,
     connectionError: isConnected ? null : (error?.message ?? null),
+    refused,
     client,
     subscribe: useCallback((type, handler) => client.on(type, handler), [client]),
     send: useCallback((frame) => client.send(frame), [client]),
@@ -103,10 +113,11 @@ export function useClientEngagementWebSocket(
   options: EngagementOptions = {},
 ): UseEngagementWebSocketResult {
   const socket = useWebSocket({ ...options, clientId });
-  const { client, send } = socket;
+  const { client } = socket;
+  const hold = useHold(client);
   const queries = useContext(QueryClientContext);
   const { keys } = useRealtime();
-  const store = useMemo(() => createLatest(client), [client]);
+  const store = useMemo(() => createLatest(client, hold), [client, hold]);
   const latest = useSyncExternalStore(store.subscribe, store.getSnapshot, store.getSnapshot);
 
   useEffect(() => (queries ? invalidateOn(client, queries, keys) : undefined), [client, queries, keys]);
@@ -116,8 +127,8 @@ export function useClientEngagementWebSocket(
     latestEngagementData: latest.engagement,
     latestInteractionData: latest.interaction,
     latestAlert: latest.alert,
-    subscribeToClient: useCallback((id, narrow) => void send({ type: "subscribe", client_id: id, ...narrow }), [send]),
-    unsubscribeFromClient: useCallback((id) => void send({ type: "unsubscribe", client_id: id }), [send]),
+    subscribeToClient: useCallback((id, narrow) => hold.subscribe(id, narrow), [hold]),
+    unsubscribeFromClient: useCallback((id) => hold.unsubscribe(id), [hold]),
   };
 }
 
@@ -139,6 +150,14 @@ export function usePresence(clientId: string, where: ConnectionAddress = { clien
   return useSyncExternalStore(store.subscribe, store.getSnapshot, store.getSnapshot);
 }
 
+/** This component's own subscriptions, for as long as it is mounted. */
+function useHold(client: RealtimeClient): Hold {
+  const hold = useMemo(() => client.hold(), [client]);
+  useEffect(() => keepHold(hold), [hold]);
+  return hold;
+}
+
+const NONE: Refused = {};
 const serverState = (): ConnectionState => ConnectionState.Idle;
 
 function useAddress({ path = "/ws/engagement", clientId, scope }: ConnectionAddress): Address {

@@ -5,12 +5,14 @@ import type { ConnectionError } from "./closing.js";
 import type { GetToken } from "./credentials.js";
 import type { Unsubscribe } from "./emitter.js";
 import type { Encoding } from "./encoding.js";
+import type { Hold } from "./hold.js";
 import type { Lifecycle } from "./lifecycle.js";
 import type { SocketConstructor } from "./link.js";
 import type { Cursor } from "./positions.js";
 import type { FrameError } from "./parse.js";
 import type { Answers, ClientFrame, ClientFrameOf, FrameOf, ServerFrame, ServerFrameType } from "./protocol.js";
 import type { ConnectionState } from "./states.js";
+import type { Refused } from "./subscriber.js";
 import type { Backoff, Clock } from "./timing.js";
 
 /** Anything but `resume`, which the client sends itself. */
@@ -33,6 +35,8 @@ export interface Snapshot {
   readonly error: ConnectionError | null;
   /** What the server said of this connection: scope, role, ids. */
   readonly connection: FrameOf<"connection"> | null;
+  /** Clients that were subscribed to and are not followed, and why (`not_found`, `too_many_subscriptions`, …). */
+  readonly refused: Refused;
   /** Events that came late, because they happened while there was no connection. */
   readonly replayed: number;
   /** Events that came twice and were dropped. */
@@ -59,6 +63,8 @@ export interface RealtimeClient {
   on<T extends ClientEventType>(type: T, handler: (message: ClientEvents[T]) => void): Unsubscribe;
   /** Send a frame; say whether it went out. Subscriptions are remembered and sent with every connection: for them it is true. */
   send(frame: SendableFrame): boolean;
+  /** Subscriptions of one part of the page, merged with all others on this connection. */
+  hold(): Hold;
   /** Send a frame and wait for its answer. Rejects with `RequestError` (refused) or `ConnectionError` (no answer can come). */
   request<T extends keyof Answers>(frame: { type: T } & ClientFrameOf<T>): Promise<FrameOf<Answers[T]>>;
   /** Where to resume from later: as `resumeFrom` of another client. */

@@ -10,4 +10,5 @@ export const IDLE: Omit<Snapshot, "positions" | "replayed" | "doubles" | "resync
   nextRetryAt: null,
   error: null,
   connection: null,
+  refused: {},
 };

@@ -17,6 +17,7 @@ import type {
 import { ConnectionError } from "./closing.js";
 import { Deferred } from "./deferred.js";
 import { Emitter, type Unsubscribe } from "./emitter.js";
+import { type Hold, holdOn } from "./hold.js";
 import { Inbox } from "./inbox.js";
 import type { Cursor } from "./positions.js";
 import type { Answers, ClientFrameOf, FrameOf, ServerFrame } from "./protocol.js";
@@ -25,7 +26,7 @@ import { Requests } from "./requests.js";
 import { IDLE } from "./idle.js";
 import { ConnectionState, isConnectedState } from "./states.js";
 import { Store } from "./store.js";
-import { isSubscription, type SubscriptionFrame, Subscriptions } from "./subscriptions.js";
+import { type HeldWish, isSubscription, Subscriptions } from "./subscriptions.js";
 import { systemClock } from "./timing.js";
 import { WebSocketClient } from "./websocket.js";
 
@@ -36,13 +37,14 @@ export interface SharedClientOptions extends WebSocketClientOptions {
 
 type Status = Pick<
   Snapshot,
-  "state" | "lastMessageAt" | "latencyMs" | "reconnectAttempt" | "nextRetryAt" | "connection"
+  "state" | "lastMessageAt" | "latencyMs" | "reconnectAttempt" | "nextRetryAt" | "connection" | "refused"
 >;
 type Told =
   | { kind: "hello" | "connect" }
   | { kind: "send"; frame: SendableFrame }
   | { kind: "frames"; frames: ServerFrame[] }
-  | { kind: "status"; status: Status; error: ErrorFields | null; cursor: Cursor; subscriptions: SubscriptionFrame[] };
+  | { kind: "wishes"; tab: string; wishes: HeldWish[] }
+  | { kind: "status"; status: Status; error: ErrorFields | null; cursor: Cursor };
 type ErrorFields = Pick<ConnectionError, "code" | "message" | "closeCode">;
 
 export const canShare = (): boolean =>
@@ -68,6 +70,10 @@ export function createClient(
   return new SharedClient(path, clientId, { ...options, shareAs });
 }
 
+/** Subscriptions are told by what is wished; only one that waits for an answer goes out by itself. */
+const sendAs = (leader: WebSocketClient, frame: SendableFrame): boolean =>
+  isSubscription(frame) ? leader.ask(frame) : leader.send(frame);
+
 export class SharedClient implements RealtimeClient {
   readonly #name: string;
   readonly #makeClient: (cursor: Cursor | undefined) => WebSocketClient;
@@ -79,6 +85,8 @@ export class SharedClient implements RealtimeClient {
   readonly getSnapshot: () => Snapshot;
   readonly subscribe: (listener: () => void) => Unsubscribe;
 
+  /** Tells this tab from the others. */
+  readonly #tab = Math.random().toString(36).slice(2);
   #channel: BroadcastChannel | null = null;
   #leaving: AbortController | null = null;
   /** The one client with a socket, while this tab leads. */
@@ -144,10 +152,18 @@ export class SharedClient implements RealtimeClient {
   }
 
   send(frame: SendableFrame): boolean {
-    if (isSubscription(frame)) this.#subscriptions.remember(frame);
+    if (isSubscription(frame)) {
+      this.#subscriptions.remember(frame);
+      this.#wish();
+      if (frame.ref == null) return true;
+    }
+    if (this.#leader) return sendAs(this.#leader, frame);
     this.#tell({ kind: "send", frame });
-    const isSent = this.#leader ? this.#leader.send(frame) : this.isConnected;
-    return isSent || isSubscription(frame);
+    return this.isConnected;
+  }
+
+  hold(): Hold {
+    return holdOn(this.#subscriptions, () => this.#wish());
   }
 
   request<T extends keyof Answers>(frame: { type: T } & ClientFrameOf<T>): Promise<FrameOf<Answers[T]>> {
@@ -165,6 +181,7 @@ export class SharedClient implements RealtimeClient {
     const { signal } = this.#leaving;
     this.#store.set({ state: ConnectionState.Connecting, error: null });
     this.#tell({ kind: "hello" });
+    this.#wish();
     navigator.locks
       .request(this.#name, { signal }, () => (signal.aborted ? undefined : this.#lead(signal)))
       .catch((error: unknown) => {
@@ -172,6 +189,13 @@ export class SharedClient implements RealtimeClient {
         this.#events.emit("problem", error as Error);
         if (!this.#leader) void this.#lead(signal); // locks are refused here: nobody else can lead, or be told to wait
       });
+  }
+
+  /** Tell the tab that leads, and those that may lead later, what this one subscribes to. */
+  #wish(): void {
+    const wishes = this.#subscriptions.held().filter(({ holder }) => !holder.includes("/")); // those with a slash are other tabs'
+    this.#tell({ kind: "wishes", tab: this.#tab, wishes });
+    this.#leader?.adopt(this.#subscriptions.held());
   }
 
   #tell(told: Told): void {
@@ -182,20 +206,23 @@ export class SharedClient implements RealtimeClient {
     switch (told.kind) {
       case "hello":
         if (this.#leader) this.#publish(this.#leader);
+        this.#wish();
+        break;
+      case "wishes":
+        this.#subscriptions.adopt(told.tab, told.wishes);
+        this.#leader?.adopt(this.#subscriptions.held());
         break;
       case "connect":
         void this.#leader?.connect();
         break;
       case "send":
-        if (isSubscription(told.frame)) this.#subscriptions.remember(told.frame);
-        this.#leader?.send(told.frame);
+        if (this.#leader) sendAs(this.#leader, told.frame);
         break;
       case "frames":
         for (const frame of told.frames) this.#inbox.receive(frame);
         this.#store.touch();
         break;
       case "status":
-        this.#subscriptions.adopt(told.subscriptions);
         this.#adoptCursor(told.cursor);
         this.#follow(told.status, told.error);
         break;
@@ -207,7 +234,7 @@ export class SharedClient implements RealtimeClient {
     const { positions, epoch } = this.cursor;
     const leader = this.#makeClient(Object.keys(positions).length ? { positions, epoch } : undefined);
     this.#leader = leader;
-    for (const frame of this.#subscriptions.frames()) leader.send(frame);
+    leader.adopt(this.#subscriptions.held());
     leader.on("*", (frame) => this.#relay(frame));
     leader.on("problem", (problem) => this.#events.emit("problem", problem));
     leader.subscribe(() => this.#publish(leader));
@@ -228,8 +255,8 @@ export class SharedClient implements RealtimeClient {
 
   #publish(leader: WebSocketClient): void {
     if (this.#leader !== leader) return;
-    const { state, lastMessageAt, latencyMs, reconnectAttempt, nextRetryAt, connection, error } = leader.getSnapshot();
-    const status = { state, lastMessageAt, latencyMs, reconnectAttempt, nextRetryAt, connection };
+    const { state, lastMessageAt, latencyMs, reconnectAttempt, nextRetryAt, connection, refused, error } = leader.getSnapshot();
+    const status = { state, lastMessageAt, latencyMs, reconnectAttempt, nextRetryAt, connection, refused };
     const fields = error && { code: error.code, message: error.message, closeCode: error.closeCode };
     this.#adoptCursor(leader.cursor);
     this.#flush(); // so that nobody hears of positions before the events up to them
@@ -238,7 +265,6 @@ export class SharedClient implements RealtimeClient {
       status,
       error: fields,
       cursor: this.cursor,
-      subscriptions: this.#subscriptions.frames(),
     });
     this.#follow(status, fields);
   }

@@ -19,6 +19,7 @@ import { Deferred } from "./deferred.js";
 import { Emitter, type Unsubscribe } from "./emitter.js";
 import { offers } from "./encoding.js";
 import { Heartbeat } from "./heartbeat.js";
+import { type Hold, holdOn } from "./hold.js";
 import { sameRights } from "./identity.js";
 import { IDLE } from "./idle.js";
 import { Inbox, RESUME_REF } from "./inbox.js";
@@ -30,7 +31,8 @@ import { listen } from "./listening.js";
 import { Requests } from "./requests.js";
 import { ConnectionState, isConnectedState, transition } from "./states.js";
 import { Store } from "./store.js";
-import { isSubscription, Subscriptions } from "./subscriptions.js";
+import { Subscriber } from "./subscriber.js";
+import { clientsOf, type HeldWish, isSubscription, type SubscriptionFrame, Subscriptions } from "./subscriptions.js";
 import { type Clock, exponentialBackoff, systemClock, Timer } from "./timing.js";
 import { CloseCode } from "./vocabulary.js";
 
@@ -54,6 +56,7 @@ export class WebSocketClient implements RealtimeClient {
   readonly #events = new Emitter<ClientEvents>();
   readonly #inbox: Inbox;
   readonly #subscriptions: Subscriptions;
+  readonly #subscriber: Subscriber;
   readonly #requests: Requests;
   readonly #credentials: Credentials;
   readonly #heartbeat: Heartbeat;
@@ -91,6 +94,12 @@ export class WebSocketClient implements RealtimeClient {
     this.#comeback = new Comeback(clock, options.backoff ?? exponentialBackoff({ attempts, firstMs }));
     this.#inbox = new Inbox(options.resumeFrom, this.#events, (frame) => this.#act(frame));
     this.#subscriptions = new Subscriptions(options.scope === "selected");
+    this.#subscriber = new Subscriber(
+      this.#subscriptions,
+      clock,
+      (frame) => this.#send(frame),
+      () => this.#store.set({ refused: this.#subscriber.refused }),
+    );
     this.#requests = new Requests(clock, options.requestTimeoutMs ?? 10_000);
     this.#credentials = new Credentials(clock, options.getToken);
     this.#patience = new Timer(clock);
@@ -143,8 +152,26 @@ export class WebSocketClient implements RealtimeClient {
   }
 
   send(frame: SendableFrame): boolean {
-    if (isSubscription(frame)) this.#subscriptions.remember(frame);
-    return (this.isConnected && this.#send(frame)) || isSubscription(frame);
+    if (!isSubscription(frame)) return this.isConnected && this.#send(frame);
+    this.#subscriptions.remember(frame);
+    if (frame.ref == null || !this.isConnected) this.#subscriber.changed(clientsOf(frame));
+    else this.#subscriber.ask(frame);
+    return true;
+  }
+
+  hold(): Hold {
+    return holdOn(this.#subscriptions, (clients) => this.#subscriber.changed(clients));
+  }
+
+  /** Hold what other tabs hold, in place of what they held before. */
+  adopt(wishes: readonly HeldWish[]): void {
+    this.#subscriptions.adopt("tabs", wishes);
+    this.#subscriber.changed(wishes.map(({ clientId }) => clientId));
+  }
+
+  /** Send another tab's subscription, which is adopted already and wants its answer. */
+  ask(frame: SubscriptionFrame): boolean {
+    return this.isConnected && this.#subscriber.ask(frame);
   }
 
   request<T extends keyof Answers>(frame: { type: T } & ClientFrameOf<T>): Promise<FrameOf<Answers[T]>> {
@@ -205,7 +232,7 @@ export class WebSocketClient implements RealtimeClient {
       error: null,
       reconnectAttempt: 0,
     });
-    for (const subscription of this.#subscriptions.frames()) this.#send(subscription);
+    this.#subscriber.connected();
     for (const resume of resumes) this.#send({ ...resume, ref: RESUME_REF });
     if (resumes.length) this.#patience.set(() => this.#stopAwaiting(), this.#patienceMs);
     this.#connected?.resolve();
@@ -235,6 +262,7 @@ export class WebSocketClient implements RealtimeClient {
       if (frame.expiring) void this.#renewToken();
       else this.#credentials.accepted(frame.token_expires_at, null, this.#renewToken);
     }
+    this.#subscriber.settle(frame);
     this.#requests.settle(frame);
     return true;
   }
@@ -319,6 +347,7 @@ export class WebSocketClient implements RealtimeClient {
     this.#attempt = null;
     this.#heartbeat.stop();
     this.#credentials.stop();
+    this.#subscriber.disconnected();
     for (const timer of [this.#patience, this.#retry, this.#catchUp]) timer.clear();
     this.#requests.abandon(error);
   }

@@ -1,6 +1,7 @@
 /** The server's end of a socket of the fake server, and the browser's. */
 
 import { isObject, mismatch, type Shape } from "../services/check.js";
+import { clientsOf } from "../services/subscriptions.js";
 import type { SocketLike } from "../services/link.js";
 import { type ClientFrame, clientShapes, type EventFrame, type ServerFrame } from "../services/protocol.js";
 import { PROTOCOL, type Severity, SEVERITIES, type Topic } from "../services/vocabulary.js";
@@ -36,7 +37,11 @@ export class FakeConnection {
 
   readonly #server: FakeServer;
   readonly #streams = new Set<string>();
-  #filter: Filter = { topics: EVENT_TOPICS, minSeverity: null };
+  /** By client; null: all that is followed. */
+  readonly #filters = new Map<string | null, Filter>();
+  #tokens: number | undefined;
+  #filledAt = Date.now();
+  #malformed = 0;
   #sending: Promise<void> = Promise.resolve();
 
   constructor(server: FakeServer, url: string, protocols: readonly string[]) {
@@ -133,10 +138,22 @@ export class FakeConnection {
   /** What the client sent arrives. */
   receive(text: string): void {
     const frame: unknown = JSON.parse(text);
-    const problem = wrongWith(frame);
-    if (problem) return this.send({ type: "error", code: "invalid_message", message: problem, ref: refOf(frame) });
+    const problem = wrongWith(frame) ?? this.#server.objectsTo(frame as ClientFrame);
+    if (problem) return this.#refuseMalformed(problem, frame);
+    if (this.#isLimited()) {
+      const retry_after_ms = Math.ceil(1000 / this.#server.rate.perSecond);
+      return this.send({ type: "error", code: "rate_limited", message: "Too fast.", retry_after_ms, ref: refOf(frame) });
+    }
     this.received.push(frame as ClientFrame);
     if (!this.isSilent && !this.ignores.has((frame as ClientFrame).type)) this.#answer(frame as ClientFrame);
+  }
+
+  #refuseMalformed(message: string, frame: unknown): void {
+    this.send({ type: "error", code: "invalid_message", message, ref: refOf(frame) });
+    this.#malformed += 1;
+    if (this.#malformed < this.#server.maxMalformed) return;
+    this.send({ type: "error", code: "too_many_errors", message: "Too many bad frames: mend the client." });
+    this.close(1008, "too_many_errors");
   }
 
   #answer(frame: ClientFrame): void {
@@ -151,13 +168,11 @@ export class FakeConnection {
           ref,
         });
       case "subscribe":
-        return this.#subscribe(frame.client_id ?? null, frame, ref);
-      case "unsubscribe": {
-        const left = frame.topics ? this.#filter.topics.filter((topic) => !frame.topics!.includes(topic)) : [];
-        if (frame.topics) this.#filter = { ...this.#filter, topics: left };
-        else this.#streams.delete(`client.${frame.client_id}`);
-        return this.send({ type: "unsubscribed", client_id: frame.client_id ?? null, topics: left, ref });
-      }
+        for (const clientId of clientsOf(frame)) this.#subscribe(clientId || null, frame, ref);
+        return;
+      case "unsubscribe":
+        for (const clientId of clientsOf(frame)) this.#unsubscribe(clientId || null, frame.topics ?? null, ref);
+        return;
       case "resume":
         if (frame.positions === "last") return;
         for (const [stream, seq] of Object.entries(frame.positions))
@@ -187,19 +202,53 @@ export class FakeConnection {
     wanted: { topics?: Topic[] | null; min_severity?: Severity | null },
     ref: ServerFrame["ref"],
   ): void {
-    this.#filter = { topics: wanted.topics ?? this.#filter.topics, minSeverity: wanted.min_severity ?? null };
+    const refusal = clientId === null ? null : this.#refusalOf(clientId);
+    if (refusal) return this.send({ type: "error", code: refusal, message: "Not followed.", client_id: clientId, ref });
+    this.#filters.set(clientId, { topics: wanted.topics ?? EVENT_TOPICS, minSeverity: wanted.min_severity ?? null });
+    const filter = this.filterOf(clientId);
     const covering = `msp.${this.#server.viewer.msp_id}`;
     const stream = clientId && !this.#streams.has(covering) ? `client.${clientId}` : (this.streams[0] ?? covering);
     if (clientId) this.#streams.add(stream);
     this.send({
       type: "subscribed",
       client_id: clientId,
-      topics: [...this.#filter.topics],
-      min_severity: this.#filter.minSeverity,
+      topics: [...filter.topics],
+      min_severity: filter.minSeverity,
       stream,
       seq: this.#server.head(stream),
       ref,
     });
+  }
+
+  #unsubscribe(clientId: string | null, topics: readonly Topic[] | null, ref: ServerFrame["ref"]): void {
+    const { topics: before, minSeverity } = this.filterOf(clientId);
+    const left = topics ? before.filter((topic) => !topics.includes(topic)) : [];
+    this.#filters.set(clientId, { topics: left, minSeverity });
+    if (!topics) this.#streams.delete(`client.${clientId}`);
+    this.send({ type: "unsubscribed", client_id: clientId, topics: left, ref });
+  }
+
+  #refusalOf(clientId: string): string | null {
+    const { unknown, maxSubscriptions } = this.#server;
+    if (unknown.has(clientId)) return "not_found";
+    const others = [...this.#filters].filter(([other, { topics }]) => other !== null && other !== clientId && topics.length > 0);
+    return others.length >= maxSubscriptions ? "too_many_subscriptions" : null;
+  }
+
+  /** What this connection lets through of a client. */
+  filterOf(clientId: string | null): Filter {
+    return this.#filters.get(clientId) ?? this.#filters.get(null) ?? { topics: EVENT_TOPICS, minSeverity: null };
+  }
+
+  /** Whether a frame is one too many: the real server's bucket, in small. */
+  #isLimited(): boolean {
+    const { burst, perSecond } = this.#server.rate;
+    const now = Date.now();
+    this.#tokens = Math.min(burst, (this.#tokens ?? burst) + ((now - this.#filledAt) * perSecond) / 1000);
+    this.#filledAt = now;
+    if (this.#tokens < 1) return true;
+    this.#tokens -= 1;
+    return false;
   }
 
   #resume(stream: string, from: number, epoch: string | null, ref: ServerFrame["ref"]): void {
@@ -221,7 +270,7 @@ export class FakeConnection {
   }
 
   #wants(event: EventFrame): boolean {
-    const { topics, minSeverity } = this.#filter;
+    const { topics, minSeverity } = this.filterOf(event.client_id);
     if (!topics.includes(event.type)) return false;
     if (event.type !== "alert" || !minSeverity) return true;
     return SEVERITIES.indexOf(event.data.severity ?? "medium") >= SEVERITIES.indexOf(minSeverity);

@@ -13,6 +13,7 @@ import type { WebSocketClientOptions } from "../services/client.js";
 import type { SocketConstructor } from "../services/link.js";
 import type {
   AlertData,
+  ClientFrame,
   EngagementData,
   EventFrame,
   EventType,
@@ -71,6 +72,15 @@ export class FakeServer {
   backlog: number;
   deflateFrom: number;
   tokenLifeMs: number | null;
+  /** Clients that are not there, or not this viewer's. */
+  readonly unknown = new Set<string>();
+  maxSubscriptions = 200;
+  /** Frames that a connection may send. */
+  rate = { burst: 250, perSecond: 10 };
+  /** Malformed frames after which a connection is closed. */
+  maxMalformed = 20;
+  /** What is wrong with a well-formed frame for this server; null if nothing: an older one knows fewer fields. */
+  objectsTo: (frame: ClientFrame) => string | null = () => null;
   accepts: (token: string | null) => true | Refusal;
 
   readonly #streams = new Map<string, EventFrame[]>();
