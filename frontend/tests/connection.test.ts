@@ -108,7 +108,7 @@ describe("the page", () => {
     const { server, client } = await connected();
     server.connection.isSilent = true;
     window.dispatchEvent(new Event("offline"));
-    await pass(10_000);
+    await pass(2000);
     expect(server.connection.receivedOf("ping")).toHaveLength(1);
     expect(client.state).toBe("reconnecting");
   });
@@ -296,12 +296,14 @@ describe("the snapshot", () => {
 
 describe("addresses", () => {
   it.each([
-    ["/ws/engagement", undefined, {}, "ws://localhost:3000/ws/engagement?batch=1"],
-    ["/ws/engagement", "c-1", {}, "ws://localhost:3000/ws/client/c-1/engagement?batch=1"],
+    ["/ws/engagement", undefined, {}, "ws://localhost:3000/api/v1/ws/engagement?batch=1"],
+    ["/ws/engagement", "c-1", {}, "ws://localhost:3000/api/v1/ws/client/c-1/engagement?batch=1"],
+    ["/live", undefined, {}, "ws://localhost:3000/live?batch=1"],
+    ["/ws/engagement", undefined, { userId: "u" }, "ws://localhost:3000/api/v1/ws/engagement?batch=1&user=u"],
     ["/api/v1/ws/engagement", "c-1", {}, "ws://localhost:3000/api/v1/ws/client/c-1/engagement?batch=1"],
-    ["/ws/client/c-2/engagement", "c-1", {}, "ws://localhost:3000/ws/client/c-2/engagement?batch=1"],
-    ["/ws/engagement", undefined, { rate: 0.5 }, "ws://localhost:3000/ws/engagement?batch=1&rate=0.5"],
-    ["/ws/engagement", "a/b", { batch: false }, "ws://localhost:3000/ws/client/a%2Fb/engagement"],
+    ["/ws/client/c-2/engagement", "c-1", {}, "ws://localhost:3000/api/v1/ws/client/c-2/engagement?batch=1"],
+    ["/ws/engagement", undefined, { rate: 0.5 }, "ws://localhost:3000/api/v1/ws/engagement?batch=1&rate=0.5"],
+    ["/ws/engagement", "a/b", { batch: false }, "ws://localhost:3000/api/v1/ws/client/a%2Fb/engagement"],
     [
       "/ws/engagement",
       undefined,

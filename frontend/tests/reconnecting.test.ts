@@ -338,3 +338,15 @@ it.each([
 ] as const)("close code %i with %s means %s", (code, error, verdict) => {
   expect(verdictOn(code, error)).toBe(verdict);
 });
+
+it("says soon that nobody answers, and goes on waiting", async () => {
+  const { server, client } = rig();
+  server.isUnreachable = true;
+  void client.connect().catch(() => undefined);
+  await pass(4000);
+  expect(client.getSnapshot()).toMatchObject({ state: "connecting", error: { code: "slow" } });
+  expect(client.getSnapshot().error?.message).toContain("ws://portal.test/ws/engagement");
+  server.isUnreachable = false;
+  await pass(20_000);
+  expect(client.getSnapshot()).toMatchObject({ state: "live", error: null });
+});

@@ -43,7 +43,7 @@ it("fields that need not be there may be missing", () => {
   expectTypeOf<FrameOf<"alert">["seq"]>().toEqualTypeOf<number>();
   expectTypeOf<FrameOf<"engagement_update">["seq"]>().toEqualTypeOf<number | null | undefined>();
   expectTypeOf<FrameOf<"subscribed">["topics"]>().toEqualTypeOf<Topic[]>();
-  expectTypeOf<FrameOf<"connection">["msp_id"]>().toEqualTypeOf<string | null | undefined>();
+  expectTypeOf<FrameOf<"connection">["msp_id"]>().toEqualTypeOf<string | undefined>();
   expectTypeOf<AlertData["severity"]>().toEqualTypeOf<Severity | undefined>();
 });
 

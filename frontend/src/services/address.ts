@@ -1,7 +1,7 @@
 /** Where to connect to. */
 
 export interface AddressOptions {
-  /** The server, such as `https://portal.example` or `wss://portal.example/api/v1`; by default the page's own. */
+  /** The server, such as `https://portal.example` or `wss://portal.example/api/v1`; by default the page's own, `/api/v1`. */
   baseUrl?: string;
   /** `selected`: follow only the clients that are subscribed to (MSP users). By default all of the user's scope. */
   scope?: "selected";
@@ -20,8 +20,10 @@ export const routeOf = (path: string, clientId: string | undefined): string =>
   clientId ? path.replace(/\/ws\/engagement$/, `/ws/client/${encodeURIComponent(clientId)}/engagement`) : path;
 
 export function addressOf(path: string, clientId: string | undefined, options: AddressOptions): string {
-  const base = options.baseUrl ?? (typeof location === "undefined" ? undefined : location.origin);
   const route = routeOf(path, clientId);
+  // Proxies in front of a page often pass on `/api` alone; the portal answers there too.
+  const ownApi = route.startsWith("/ws/") ? "/api/v1" : "";
+  const base = options.baseUrl ?? (typeof location === "undefined" ? undefined : location.origin + ownApi);
   const isWhole = /^(ws|http)s?:/.test(route);
   if (!isWhole && !base) throw new TypeError("Outside a page, WebSocketClient needs the baseUrl option.");
   const url = new URL(isWhole ? route : `${base!.replace(/\/$/, "")}${route}`);

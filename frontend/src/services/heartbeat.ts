@@ -42,12 +42,12 @@ export class Heartbeat {
     this.#pingedAt = null;
   }
 
-  /** Ask now, not at the next beat. */
-  probe(): void {
+  /** Ask now, not at the next beat; without any answer within `patienceMs` the line is given up. */
+  probe(patienceMs = this.#patienceMs): void {
     if (this.#pingedAt !== null) return;
     this.#pingedAt = this.#clock.now();
     this.#listener.ping();
-    this.#patience.set(() => this.#judge(), this.#patienceMs);
+    this.#patience.set(() => this.#judge(), patienceMs);
   }
 
   /** Something came. */

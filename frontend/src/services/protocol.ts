@@ -26,6 +26,8 @@ import type { AlertData, EngagementData, InteractionData } from "./payloads.js";
 import { type ErrorCode, type ResyncReason, SEVERITIES, type Topic, TOPICS } from "./vocabulary.js";
 
 const ref = optional(nullable(either(string, number)));
+/** A string that is left out where it does not apply; older servers wrote null. */
+const absent = trusting<string | undefined>(optional(nullable(string)));
 const positions = record(integer);
 const rows = optional(list(isObject));
 const watchers = optional(list(object({ user: string, role: string })));
@@ -64,8 +66,8 @@ export const serverShapes = {
     message: string,
     scope: oneOf("msp", "client"),
     user_role: string,
-    msp_id: optional(nullable(string)),
-    client_id: optional(nullable(string)),
+    msp_id: absent,
+    client_id: absent,
     connection_id: string,
     positions,
     epoch: string,

@@ -45,6 +45,8 @@ export { exponentialBackoff } from "./timing.js";
 
 const CATCH_UP_PING_MS = 1000; // so often the server is asked how far it has sent
 const DOUBTFUL_SILENCE_MS = 5000; // after a wake-up, a line that was silent for so long is tried
+const OFFLINE_PATIENCE_MS = 2000; // the browser says that it is offline: an answer may still come over loopback or a VPN
+const SLOW_MS = 4000; // a server that does not answer by then is mentioned, while it is still waited for
 const QUIET_MS = 1000; // listeners hear of what every message changes at most so often
 
 export class WebSocketClient implements RealtimeClient {
@@ -64,6 +66,7 @@ export class WebSocketClient implements RealtimeClient {
   readonly #patience: Timer;
   readonly #patienceMs: number;
   readonly #retry: Timer;
+  readonly #slow: Timer;
   readonly #catchUp: Timer;
   readonly #store: Store<Snapshot>;
 
@@ -105,6 +108,7 @@ export class WebSocketClient implements RealtimeClient {
     this.#patience = new Timer(clock);
     this.#patienceMs = options.connectTimeoutMs ?? 15_000;
     this.#retry = new Timer(clock);
+    this.#slow = new Timer(clock);
     this.#catchUp = new Timer(clock);
     this.#heartbeat = new Heartbeat(clock, options.pingIntervalMs ?? 30_000, options.pongTimeoutMs ?? 10_000, {
       ping: () => this.#ping(),
@@ -188,8 +192,15 @@ export class WebSocketClient implements RealtimeClient {
     this.#lastError = null;
     this.#enter(ConnectionState.Connecting, { nextRetryAt: null, reconnectAttempt: this.#comeback.attempts });
     this.#patience.set(() => this.#drop("The server could not be reached in time."), this.#patienceMs);
+    this.#slow.set(() => this.#mentionSlow(), SLOW_MS);
     if (this.#credentials.canRefresh) void this.#dialWithToken();
     else this.#dial(undefined);
+  }
+
+  #mentionSlow(): void {
+    const where = addressOf(this.#path, this.#clientId, this.#options).split("?")[0];
+    const text = `No answer from ${where} yet. Is the address right, and does the proxy pass WebSockets on?`;
+    if (!this.getSnapshot().error) this.#store.set({ error: new ConnectionError("slow", text) });
   }
 
   async #dialWithToken(): Promise<void> {
@@ -223,6 +234,7 @@ export class WebSocketClient implements RealtimeClient {
 
   #welcome(frame: FrameOf<"connection">): void {
     this.#patience.clear();
+    this.#slow.clear();
     this.#comeback.connected();
     this.#heartbeat.start();
     this.#credentials.accepted(frame.token_expires_at, frame.timestamp, this.#renewToken);
@@ -348,7 +360,7 @@ export class WebSocketClient implements RealtimeClient {
     this.#heartbeat.stop();
     this.#credentials.stop();
     this.#subscriber.disconnected();
-    for (const timer of [this.#patience, this.#retry, this.#catchUp]) timer.clear();
+    for (const timer of [this.#patience, this.#retry, this.#slow, this.#catchUp]) timer.clear();
     this.#requests.abandon(error);
   }
 
@@ -362,7 +374,7 @@ export class WebSocketClient implements RealtimeClient {
   #watchPage(): Unsubscribe {
     const { lifecycle = pageLifecycle } = this.#options;
     const doubt = (): void => {
-      if (this.isConnected) this.#heartbeat.probe();
+      if (this.isConnected) this.#heartbeat.probe(OFFLINE_PATIENCE_MS);
     };
     return lifecycle?.({ wake: () => this.#wake(), doubt }) ?? (() => undefined);
   }

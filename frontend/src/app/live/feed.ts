@@ -9,6 +9,7 @@
 import { type QueryClient, type QueryKey, hashKey } from "@tanstack/react-query";
 import type { RealtimeClient } from "@/services/client.js";
 import type { Unsubscribe } from "@/services/emitter.js";
+import { DAY_CHECK_MS, serverDay } from "@/pages/live/serverClock.js";
 import type { EventFrame } from "@/services/protocol.js";
 import { advance, type Apply, type Document } from "../state/document.js";
 
@@ -29,6 +30,8 @@ export interface LiveQuery<D extends Document> {
 interface Entry {
   query: LiveQuery<Document>;
   fetchedAt: number;
+  /** The server's day when the document was asked for: its figures of "today" are of that day. */
+  day: string | null;
   isLost: boolean;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -51,6 +54,7 @@ export class Feed {
       this.#isAsked = false; // the frame that was asked for may not come as long as nobody sees the page
       this.#ask();
     });
+    setInterval(() => this.#checkDay(), DAY_CHECK_MS);
   }
 
   /** Keep the document of `query` right from now on; if it became stale while nobody watched it, fetch it. */
@@ -79,10 +83,12 @@ export class Feed {
     const entry = this.#entry(query);
     const meanwhile: EventFrame[] = [];
     this.#meanwhile.add(meanwhile);
+    const day = serverDay();
     try {
       const previous = entry.isLost ? undefined : this.#queries.getQueryData<D>(query.queryKey);
       const document = await query.fetch(previous);
       entry.isLost = false;
+      entry.day = day;
       return advance(document, meanwhile, query.apply);
     } finally {
       this.#meanwhile.delete(meanwhile);
@@ -114,7 +120,7 @@ export class Feed {
   #entry<D extends Document>(query: LiveQuery<D>): Entry {
     const hash = hashKey(query.queryKey);
     const erased = query as unknown as LiveQuery<Document>; // each document comes back to the query it is from
-    const entry = this.#entries.get(hash) ?? { query: erased, fetchedAt: 0, isLost: false, timer: undefined };
+    const entry = this.#entries.get(hash) ?? { query: erased, fetchedAt: 0, day: null, isLost: false, timer: undefined };
     this.#entries.set(hash, entry);
     return entry;
   }
@@ -146,8 +152,13 @@ export class Feed {
       }
       const after = advance(before, frames, apply);
       if (after !== before) this.#queries.setQueryData(queryKey, after);
-      if (after.isStale) this.#refreshLater(entry);
+      if (after.isStale || isOfYesterday(entry)) this.#refreshLater(entry);
     }
+  }
+
+  /** Midnight passes without an event. */
+  #checkDay(): void {
+    for (const entry of this.#entries.values()) if (isOfYesterday(entry)) this.#refreshLater(entry);
   }
 
   #refreshLater(entry: Entry): void {
@@ -174,3 +185,5 @@ export class Feed {
     this.#queries.removeQueries({ queryKey: entry.query.queryKey, exact: true });
   }
 }
+
+const isOfYesterday = ({ day }: Entry): boolean => day !== null && day !== serverDay();

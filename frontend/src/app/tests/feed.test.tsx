@@ -6,6 +6,7 @@ import { Feed, type LiveQuery } from "../live/feed.js";
 import { FeedContext, useLive } from "../live/useLive.js";
 import { applyToCentre, type Centre, centreOf, NO_FILTER } from "../state/centre.js";
 import { alert, alertEvent, page, STREAM } from "../testing/events.js";
+import { observe } from "@/pages/live/serverClock.js";
 
 const newAlert = (seq: number) => alertEvent(seq, { ...alert({ id: `a${seq}` }), change: "created" });
 
@@ -62,6 +63,37 @@ beforeEach(() => {
 afterEach(() => {
   queries.clear();
   vi.useRealTimers();
+  observe(new Date().toISOString());
+});
+
+describe("the feed over the server's midnight", () => {
+  const begin = async (local: string): Promise<void> => {
+    vi.useFakeTimers();
+    vi.setSystemTime(new Date(local));
+    observe("2026-01-15T23:59:00Z");
+    feed = new Feed(queries);
+    show();
+    await pass(1000);
+  };
+
+  it.each(["2026-01-15T23:59:00Z", "2026-01-15T12:00:00Z", "2026-01-16T14:59:00Z"])("fetches, without an event, where this clock says %s", async (local) => {
+    await begin(local);
+    await pass(58_000);
+    expect(server.fetches).toBe(1);
+    server.ids = ["of-the-new-day"];
+    await pass(13_000);
+    expect(server.fetches).toBe(2);
+    expect(shown()).toBe("1: of-the-new-day");
+    await pass(3_600_000);
+    expect(server.fetches).toBe(2);
+  });
+
+  it("fetches after a sleep over it", async () => {
+    await begin("2026-01-15T23:59:00Z");
+    vi.setSystemTime(new Date("2026-01-16T08:00:00Z"));
+    await pass(7000);
+    expect(server.fetches).toBe(2);
+  });
 });
 
 describe("the feed", () => {

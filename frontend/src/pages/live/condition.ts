@@ -33,13 +33,14 @@ export function describe(
     case "closed":
       return { mood: "stale", text: `Stale since ${timeOfDay(freshAt)}`, detail: error?.message ?? "", canRetry: true };
     default: {
+      const lost = error?.code === "slow" ? null : error; // the first connection, that takes its time
       const wait = nextRetryAt === null ? 0 : Math.max(Math.ceil((nextRetryAt - now) / 1000), 0);
-      const attempt = wait > 0 ? `Reconnecting in ${wait} s` : error ? "Reconnecting" : "Connecting";
-      if (error && now - freshAt >= STALE_MS) {
+      const attempt = wait > 0 ? `Reconnecting in ${wait} s` : lost ? "Reconnecting" : "Connecting";
+      if (lost && now - freshAt >= STALE_MS) {
         return { mood: "stale", text: `Stale since ${timeOfDay(freshAt)}`, detail: attempt.toLowerCase(), canRetry: wait > 0 };
       }
-      const detail = error ? `as of ${exactTime(freshAt)}` : "";
-      return { mood: error ? "reconnecting" : "connecting", text: attempt, detail, canRetry: wait > 0 };
+      const detail = lost ? `as of ${exactTime(freshAt)}` : (error?.message ?? "");
+      return { mood: lost ? "reconnecting" : "connecting", text: attempt, detail, canRetry: wait > 0 };
     }
   }
 }

@@ -7,6 +7,7 @@ import type { EventFrame } from "../../services/protocol.js";
 import { Follower, isAfter } from "./following.js";
 import { RestError } from "./rest.js";
 import { alertFrame, anAlert } from "./samples.js";
+import { observe } from "./serverClock.js";
 
 type Answer = { seq: number; holds: string[] } | Error;
 
@@ -69,7 +70,11 @@ class Stage {
   }
 }
 
-beforeEach(() => void vi.useFakeTimers());
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.setSystemTime(new Date("2026-01-15T12:00:00Z")); // not near a midnight
+  observe("2026-01-15T12:00:00Z");
+});
 afterEach(() => void vi.useRealTimers());
 
 describe("Follower", () => {
@@ -102,6 +107,51 @@ describe("Follower", () => {
     await stage.fetches[1]!.answer({ seq: 99, holds: [] });
     await vi.advanceTimersByTimeAsync(60_000);
     expect(stage.fetches).toHaveLength(2);
+  });
+
+  describe("over the server's midnight", () => {
+    const begin = async (local: string, server = local): Promise<Stage> => {
+      vi.setSystemTime(new Date(local));
+      observe(server);
+      const stage = new Stage();
+      await stage.begin({ seq: 7, holds: [] });
+      return stage;
+    };
+
+    it("fetches once, without an event", async () => {
+      const stage = await begin("2026-01-15T23:59:00Z");
+      await vi.advanceTimersByTimeAsync(59_000);
+      expect(stage.fetches).toHaveLength(1);
+      await vi.advanceTimersByTimeAsync(12_000);
+      expect(stage.fetches).toHaveLength(2);
+      await stage.fetches[1]!.answer({ seq: 7, holds: [] });
+      await vi.advanceTimersByTimeAsync(3_600_000);
+      expect(stage.fetches).toHaveLength(2);
+    });
+
+    it.each(["2026-01-15T12:00:00Z", "2026-01-16T14:59:00Z"])("goes by the server's clock where this one says %s", async (local) => {
+      const stage = await begin(local, "2026-01-15T23:59:00Z");
+      await vi.advanceTimersByTimeAsync(59_000);
+      expect(stage.fetches).toHaveLength(1);
+      await vi.advanceTimersByTimeAsync(12_000);
+      expect(stage.fetches).toHaveLength(2);
+    });
+
+    it("fetches after a sleep over it", async () => {
+      const stage = await begin("2026-01-15T20:00:00Z");
+      vi.setSystemTime(new Date("2026-01-16T08:00:00Z")); // the timers slept too
+      await vi.advanceTimersByTimeAsync(2000);
+      expect(stage.fetches).toHaveLength(2);
+    });
+
+    it("tries until it gets the new day's figures", async () => {
+      const stage = await begin("2026-01-15T23:59:30Z");
+      await vi.advanceTimersByTimeAsync(42_000);
+      await stage.fetches[1]!.answer(new TypeError("no network"));
+      await vi.advanceTimersByTimeAsync(10_000);
+      await stage.fetches[2]!.answer({ seq: 7, holds: ["new"] });
+      expect(stage.model).toEqual(["new"]);
+    });
   });
 
   it("fetches once more where it was asked to while a fetch was under way", async () => {

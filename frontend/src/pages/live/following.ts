@@ -11,6 +11,7 @@ import type { Cursor } from "../../services/positions.js";
 import type { EventFrame } from "../../services/protocol.js";
 import { EVENT_TYPES } from "./events.js";
 import { RestError } from "./rest.js";
+import { DAY_CHECK_MS, serverDay } from "./serverClock.js";
 
 /** At least so long between two fetches that events make necessary, and up to half as long again: pages shall not ask in step. */
 const REFRESH_MS = 10_000;
@@ -38,6 +39,8 @@ export class Follower {
   /** Events since the fetch that is under way was sent off; null if none is. */
   #meanwhile: EventFrame[] | null = null;
   #isWantedAgain = false;
+  /** The server's day when the last snapshot was asked for: its figures of "today" are of that day. */
+  #day: string | null = null;
   /** No fetch before. */
   #notBefore = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -47,6 +50,7 @@ export class Follower {
     this.#followed = followed;
     this.#connect = connect;
     document.addEventListener("visibilitychange", () => this.#schedule());
+    setInterval(() => this.#schedule(), DAY_CHECK_MS); // midnight passes without an event
   }
 
   /** Fetch a snapshot; the first one starts the connection. */
@@ -59,9 +63,11 @@ export class Follower {
     }
     this.#meanwhile = [];
     this.#isWantedAgain = false;
+    const day = serverDay();
     try {
       const { cursor, commit } = await this.#followed.fetch();
       commit();
+      this.#day = day;
       for (const frame of this.#meanwhile) if (isAfter(frame, cursor)) this.#followed.apply(frame);
       this.#followed.changed();
       this.#client ??= this.#follow(cursor);
@@ -98,7 +104,7 @@ export class Follower {
   }
 
   #schedule(): void {
-    const isWanted = this.#isWantedAgain || this.#followed.isStale();
+    const isWanted = this.#isWantedAgain || this.#followed.isStale() || (this.#day !== null && this.#day !== serverDay());
     if (!isWanted || this.#timer !== undefined || this.#meanwhile || document.visibilityState === "hidden") return;
     this.#timer = setTimeout(() => void this.load(), Math.max(this.#notBefore - Date.now(), 0));
   }
