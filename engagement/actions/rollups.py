@@ -18,6 +18,7 @@ from uuid import UUID
 from django.db import connections, models, router, transaction
 from django.db.models import Count, Max, Q, Sum
 
+from engagement.errors import InvalidValue
 from engagement.models import ActiveUser, Client, Engagement, Interaction
 
 KINDS = ("department_id", "application_id", "agent_id")
@@ -93,6 +94,8 @@ def add(client: Client, interactions: Iterable[Counted]) -> None:
     """
     tallies = _tally(interactions)
     rollups = _locked(client, tallies)
+    if tallies.keys() - rollups.keys():
+        raise InvalidValue("An application, agent or department was deleted meanwhile: leave its uses out.")
     newly_active = _count_users((rollups[subject], tally.user_refs) for subject, tally in tallies.items())
     for subject, tally in tallies.items():
         rollup = rollups[subject]

@@ -125,8 +125,8 @@ class Connection:
         """Writes a frame at once where the socket takes it; None where the server has no such way."""
         self._sending = metrics.sending(encoding)
         self._has_news = False
-        self._checked: asyncio.Future[None] | None = None
-        """What frames wait for while access is re-checked."""
+        self._waiting: tuple[asyncio.Future[None], ...] = ()
+        """Frames that wait for a re-check of access. They go before any event: they may name the place it is at."""
         self._resting: asyncio.Future[None] | None = None
         """What the writer waits for while it rests. An Event would be 700 bytes a connection, most of them unused."""
         self._writer: asyncio.Task[None] | None = None
@@ -141,6 +141,11 @@ class Connection:
     def is_closing(self) -> bool:
         """True once the server has begun to close it."""
         return self._closing is not None
+
+    @property
+    def _is_held_back(self) -> bool:
+        """True while no event may be sent: access is re-checked, or frames still wait for that."""
+        return bool(self.rechecks or self._waiting)
 
     def positions(self) -> dict[str, int]:
         """Return how far each stream has been sent."""
@@ -168,12 +173,22 @@ class Connection:
 
     async def send(self, frame: outbound.Frame) -> None:
         """Send a frame other than an event: once access is checked, if a re-check is under way; none after the last."""
+        waited = False
         while self.rechecks and not self.is_closing:
-            if self._checked is None or self._checked.done():
-                self._checked = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._checked)
+            waited = True
+            await self._wait_for_recheck()
         if not self.is_closing:
             await self._send_frame(frame)
+        if waited:
+            self.wake_writer()
+
+    async def _wait_for_recheck(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting += (waiter,)
+        try:
+            await waiter
+        finally:
+            self._waiting = tuple(each for each in self._waiting if each is not waiter)
 
     async def _send_frame(self, frame: outbound.Frame) -> None:
         await self._send_wire(encode(frame, self.encoding, conf.current().compress_above))
@@ -194,8 +209,9 @@ class Connection:
         self.wake()
 
     def _let_frames_go(self) -> None:
-        if self._checked is not None and not self._checked.done():
-            self._checked.set_result(None)
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def error(self, error: ProtocolError) -> None:
         """Send the `error` frame of a request that cannot be honoured."""
@@ -298,7 +314,7 @@ class Connection:
             or not following.selection.is_everything
             or not (self.batches or tail.head == following.cursor + 1)
             or following.held
-            or self.rechecks
+            or self._is_held_back
             or following.resync is not None
             or telemetry.tracer is not None
         ):
@@ -332,7 +348,7 @@ class Connection:
 
         Return whether there was anything to do.
         """
-        if following.held or self.rechecks:
+        if following.held or self._is_held_back:
             return False
         if following.resync is not None:
             await self._resync(following)
@@ -376,7 +392,12 @@ class Connection:
             return
         reached = following.cursor
         for event in run:
-            if following.cursor != reached or following.held or self.rechecks or following.resync is not None:
+            if (
+                following.cursor != reached
+                or following.held
+                or self._is_held_back
+                or following.resync is not None
+            ):
                 return  # a resume has moved it meanwhile
             following.cursor = reached = event.seq
             wire = event.frame(self.encoding, above) if admits(event) else None
@@ -407,7 +428,7 @@ class Connection:
             log.info("page not read yet", connection=str(self.id), error=str(error).strip())
             await asyncio.sleep(CATCH_UP_PAUSE)
             return True
-        if following.held or self.rechecks:
+        if following.held or self._is_held_back:
             return False
         if following.cursor != cursor or following.resync is not None:
             return True  # a resume moved it meanwhile, or what was read is of another log

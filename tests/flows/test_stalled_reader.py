@@ -13,7 +13,8 @@ import websockets
 from asgiref.sync import sync_to_async
 from websockets.asyncio.client import connect
 
-from tests.factories import AlertFactory, UserFactory
+from realtime.broadcast import broadcast_alert
+from tests.factories import UserFactory
 from tests.sockets import Socket, is_event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,7 +52,7 @@ async def stalled(socket: Socket) -> AsyncIterator[Socket]:
 async def flood(tenant: object, count: int) -> None:
     def work() -> None:
         for number in range(count):
-            AlertFactory(client=tenant.client, details=f"{number} {'x' * SIZE}")  # type: ignore[attr-defined]
+            broadcast_alert(tenant.client.pk, tenant.msp.pk, {"details": f"{number} {'x' * SIZE}"})  # type: ignore[attr-defined]
 
     await sync_to_async(work)()
 

@@ -30,6 +30,8 @@ from realtime.protocol import groups
 from tests.simulation import workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.simulation.database import Database
     from tests.simulation.tenants import Person, Tenants
 
@@ -236,6 +238,10 @@ class _Found:
             raise User.DoesNotExist
         return found
 
+    def in_bulk(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        self._statement()
+        return {key: found for key in keys if (found := self._find(key)) is not None}
+
     def visible_to(self, user: User) -> _Found:
         scope = access.scope_of(user)
 
@@ -276,11 +282,19 @@ class MemoryIdentities:
         data = self._tenants.session_data.get(store.session_key or "")
         return SimpleNamespace(session_data=data) if data is not None else None
 
+    def active_user(self, key: UUID) -> User | None:
+        """Stands for `ModelBackend.get_user`."""
+        self._database.statement()
+        user = self.user(key)
+        return user if user is not None and user.is_active else None
+
     def begin(self) -> None:
         """Have `realtime.auth.identity` find these rows."""
         found = SimpleNamespace(
             User=SimpleNamespace(
-                objects=_Found(self._database.statement, self.user), DoesNotExist=User.DoesNotExist
+                objects=_Found(self._database.statement, self.user),
+                DoesNotExist=User.DoesNotExist,
+                _meta=User._meta,
             ),
             Client=SimpleNamespace(objects=_Found(self._database.statement, self.client)),
         )
@@ -295,6 +309,7 @@ class MemoryIdentities:
 
         identities.User, identities.Client = found.User, found.Client  # type: ignore[misc, assignment]
         identities.JWTAuthentication = Authentication  # type: ignore[misc]
+        identities.load_backend = lambda _: SimpleNamespace(get_user=self.active_user)  # type: ignore[attr-defined]
         SessionStore._get_session_from_db = lambda store: self.session(store)  # type: ignore[method-assign]
 
 
@@ -343,7 +358,7 @@ def begin(database: Database, tenants: Tenants) -> MemoryLog:
     for name in ("place", "anything"):
         _stand_in(placing, name, getattr(log, name))
     _stand_in(receivers, "record", log.record)
-    for name in ("User", "Client", "JWTAuthentication"):
+    for name in ("User", "Client", "JWTAuthentication", "load_backend"):
         _stand_in(identities, name, getattr(identities, name))
     _stand_in(SessionStore, "_get_session_from_db", SessionStore._get_session_from_db)
     MemoryIdentities(database, tenants).begin()

@@ -183,6 +183,7 @@ class Run:
         self.say("from now on nothing fails")
         self.is_ending = True
         self.database.weather.clear_up()
+        self.outage_ended_at = self.clock.now  # what failed just now may be told a little later
         self.layer.clear_up()
         for socket in self.sockets:
             socket.stall(False)
