@@ -118,7 +118,7 @@ def metric_rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
             family = metric.describe()[0]
             name = f"{family.name}_total" if family.type == "counter" else family.name
             yield name, family.type, metric._labelnames, family.documentation
-    for family in metrics_endpoint.State(True, 0, 0, 0, 0.0, 0.0).families():
+    for family in metrics_endpoint.State(True, 0, 0, 0, 0.0, 0.0, 0).families():
         yield family.name, family.type, (), family.documentation
 
 

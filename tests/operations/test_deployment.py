@@ -142,7 +142,7 @@ class TestMonitoring:
                 kind = metric._type
                 endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(kind, [""])
                 names |= {metric._name + ending for ending in endings}
-        state = metrics_endpoint.State(True, 1, 1, 1, 1.0, 1.0)
+        state = metrics_endpoint.State(True, 1, 1, 1, 1.0, 1.0, 1)
         return names | {family.name for family in state.families()}
 
     def used(self, text: str) -> set[str]:
