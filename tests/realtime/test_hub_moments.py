@@ -211,10 +211,10 @@ async def test_a_log_that_cannot_be_read_yet_is_begun_by_the_next_sweep(tenant, 
         old = hub.epoch
         true_sweep, true_heads = reading.sweep, reading.heads
 
-        def sweep(after: int) -> Any:
+        def sweep(after: int, seen: Any = None) -> Any:
             from dataclasses import replace
 
-            return replace(true_sweep(after), epoch="new", position=0)
+            return replace(true_sweep(after, seen), epoch="new", position=0)
 
         def away(streams: list[str]) -> Any:
             raise OperationalError("away")
