@@ -54,7 +54,7 @@ run: install ## Start the portal with demo data and traffic (HOST=127.0.0.1 PORT
 
 # --- Tests
 
-.PHONY: test test-fast test-sqlite test-postgres test-frontend
+.PHONY: test test-fast test-sqlite test-postgres
 test: install-dev ## Run every test: on SQLite, on PostgreSQL with Redis, and the front end's
 	@$(MAKE) --keep-going test-sqlite test-postgres test-frontend
 
@@ -63,24 +63,33 @@ test-fast: install-dev ## Run what needs neither server, browser nor patience, o
 		-m "not server and not browser and not slow"
 
 # Three at a time: much of a test's time is a server's, a browser's or a wait. Each worker has servers of its own; one
-# that has run out of tests takes some from another. What fails is run once more, alone, and that decides: two cores
-# shared by three browsers and a dozen servers can make a wait too short. Both runs are printed.
+# that has run out of tests takes some from another. Nothing is run a second time: a test that fails now and then is a
+# fault to be found, and tests/history.py says which they are.
 PYTEST := $(PYTHON) -m pytest --quiet
-ONCE_MORE := --last-failed --last-failed-no-failures=none
-define run_tests
-$(PYTEST) --numprocesses 3 --dist worksteal $(1) || { echo "== Once more, one at a time: what failed"; $(PYTEST) $(ONCE_MORE) $(1); }
-endef
+RUN_TESTS := $(PYTEST) --numprocesses 3 --dist worksteal
 
 test-sqlite: install-dev
 	@echo "== Tests on SQLite and the in-memory channel layer"
-	@$(call run_tests,--backend sqlite)
+	@$(RUN_TESTS) --backend sqlite
 
 # Pages, commands, documents and the browser see no database of their own, nor does what is marked `once`: once, above, is
 # enough.
 test-postgres: install-dev
 	@echo "== Tests on PostgreSQL and Redis"
-	@$(call run_tests,--backend postgres tests/engagement tests/realtime tests/flows tests/operations)
+	@$(RUN_TESTS) --backend postgres tests/engagement tests/realtime tests/flows tests/operations
 
+.PHONY: test-loop model coverage
+test-loop: install-dev ## Run every test LOOPS times (20) and show how often each one failed
+	@for loop in $$(seq $(or $(LOOPS),20)); do echo "== Loop $$loop"; $(MAKE) --keep-going test-sqlite test-postgres || failed=1; \
+		done; exit $${failed:-0}
+
+model: install-dev ## Explore the model of delivery: every order of its steps
+	@$(PYTHON) -m tests.model
+
+coverage: install-dev ## Measure branch coverage of all tests, servers included
+	@scripts/measure_coverage.sh
+
+.PHONY: test-frontend
 test-frontend:
 	@scripts/with_node.sh "the front end's tests" $(MAKE) run-frontend-tests
 

@@ -143,6 +143,17 @@ def manage(
     return done
 
 
+def _measure_coverage() -> None:
+    """Measure this program's coverage where the test run's is measured (`make coverage`)."""
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        import coverage
+
+        inherited = coverage.Coverage.current()
+        if inherited is not None:
+            inherited.stop()
+        coverage.process_startup(force=True)
+
+
 def _be(arguments: list[str], environment: dict[str, str], folder: Path, output: Path, errors: Path) -> None:
     """Be the program: `[python, file, …]` or `[python, "-m", module, …]`."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the fork server ends with the test run
@@ -154,6 +165,7 @@ def _be(arguments: list[str], environment: dict[str, str], folder: Path, output:
     os.environ.update(environment)
     os.chdir(folder)
     gc.freeze()
+    _measure_coverage()
     sys.argv = arguments[1:]
     try:
         if sys.argv[0] == "-m":
