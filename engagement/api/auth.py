@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth.signals import user_logged_in
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -126,30 +126,35 @@ class MeSerializer(serializers.Serializer[Any]):
     is_staff = serializers.BooleanField(help_text="May open the admin site.")
 
 
+def me(user: User) -> dict[str, Any]:
+    """Return who `user` is and how far they see, as `GET me` answers it: see `MeSerializer`. One query."""
+    user = User.objects.select_related("msp", "client__msp").get(pk=user.pk)
+    scope = access.scope_of(user)
+    client = user.client if scope and not scope.is_msp else None
+    msp = (client.msp if client else user.msp) if scope else None
+    return dict(
+        MeSerializer(
+            {
+                "id": user.pk,
+                "username": user.username,
+                "name": user.get_full_name() or user.username,
+                "email": user.email,
+                "role": user.role or None,
+                "scope": "all" if user.is_superuser else scope and ("msp" if scope.is_msp else "client"),
+                "msp_id": msp and msp.pk,
+                "msp": msp and msp.name,
+                "client_id": client and client.pk,
+                "client": client and client.name,
+                "is_staff": user.is_staff,
+            }
+        ).data
+    )
+
+
 class MeView(PortalAPIView):
     """The caller."""
 
     @extend_schema(operation_id="me", responses={200: MeSerializer, 401: UNAUTHORIZED})
     def get(self, request: Request) -> Response:
         """Say who the caller is, and which MSP or client they see."""
-        user = User.objects.select_related("msp", "client__msp").get(pk=request.user.pk)
-        scope = access.scope_of(user)
-        client = user.client if scope and not scope.is_msp else None
-        msp = (client.msp if client else user.msp) if scope else None
-        return Response(
-            MeSerializer(
-                {
-                    "id": user.pk,
-                    "username": user.username,
-                    "name": user.get_full_name() or user.username,
-                    "email": user.email,
-                    "role": user.role or None,
-                    "scope": "all" if user.is_superuser else scope and ("msp" if scope.is_msp else "client"),
-                    "msp_id": msp and msp.pk,
-                    "msp": msp and msp.name,
-                    "client_id": client and client.pk,
-                    "client": client and client.name,
-                    "is_staff": user.is_staff,
-                }
-            ).data
-        )
+        return Response(me(cast("User", request.user)))

@@ -105,13 +105,13 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
 
     with ScriptedPortal() as portal:
         portal.scripts = [script]
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "manage.py", "watch", "--url", portal.url, "--password", "demo-only"],
             cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(10) == 0
-        assert process.stderr is not None
-        assert "Traceback" not in process.stderr.read()
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(10) == 0
+            assert process.stderr is not None
+            assert "Traceback" not in process.stderr.read()

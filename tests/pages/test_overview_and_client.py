@@ -1,5 +1,7 @@
 """What the overview and a client's dashboard show."""
 
+import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -47,6 +49,12 @@ def test_the_account_menu_leads_to_the_app(mine, visitor):
     link = '<a class="menu-item" href="/app/">Dashboard app</a>'
     assertContains(visitor.get("/"), link, html=True)
     assert visitor.get("/app/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/app/", "/app/alerts/?status=any", "/app/alerts/?q=x&alert=1"])
+def test_the_app_begins_with_who_looks_whatever_its_address_asks_for(mine, visitor, path):
+    boot = re.search(r'<script id="boot"[^>]*>(.*?)</script>', visitor.get(path).content.decode())
+    assert json.loads(boot[1])["me"]["username"] == mine.msp_user.username
 
 
 def test_the_overview_adds_up(mine, visitor):
