@@ -88,6 +88,7 @@ class ReadOnlyAdmin(BoundedSearch):
 
     viewed_by: ClassVar[frozenset[Role]] = ADMINS
     change_list_template = "realtime_admin/list.html"
+    change_form_template = "realtime_admin/detail.html"
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # would count each filter's rows
@@ -123,6 +124,20 @@ class ReadOnlyAdmin(BoundedSearch):
     def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
         """Return False: they go with retention."""
         return False
+
+
+class OperatorAdmin(ReadOnlyAdmin):
+    """Rows for superusers alone: their numbers count what happens at every tenant, so no permission opens them."""
+
+    viewed_by = frozenset()
+
+    def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+        """Return whether the viewer is a superuser."""
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Return the same."""
+        return self.has_view_permission(request)
 
 
 def may(request: HttpRequest, roles: frozenset[Role]) -> bool:

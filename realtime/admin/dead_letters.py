@@ -13,17 +13,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from engagement.admin.scoping import viewer_of
-from realtime.admin.base import ClientFilter, moment
+from realtime.admin.base import ClientFilter, OperatorAdmin, moment
 from realtime.admin.log import NamedClients
 from realtime.events import dead_letters
 from realtime.models import DeadLetter
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(NamedClients):
+class DeadLetterAdmin(OperatorAdmin, NamedClients):
     """Changes that could not be published. For superusers: what they hold may be of any tenant."""
 
-    viewed_by = frozenset()
     change_list_template = "realtime_admin/dead_letters.html"
     list_display = ("id", "kind", "client", "error_class", "error_start", "failed", "attempts")
     list_filter = ("kind", "error_class", ClientFilter)

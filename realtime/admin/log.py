@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from engagement.admin.scoping import EVERYBODY, viewer_of
-from realtime.admin.base import ClientFilter, ReadOnlyAdmin, client_names, moment, tenant_condition
+from engagement.admin.scoping import EVERYBODY, BoundedChangeList, viewer_of
+from realtime.admin.base import (
+    ClientFilter,
+    OperatorAdmin,
+    ReadOnlyAdmin,
+    client_names,
+    moment,
+    tenant_condition,
+)
 from realtime.events import rendering
 from realtime.models import Bookmark, Event, LiveConnection, Log, Outbox
 from realtime.protocol import groups
@@ -67,15 +78,29 @@ class NamedClients(ReadOnlyAdmin):
         return known or str(row.client_id or "–")
 
 
+class EventList(BoundedChangeList):
+    """A list of events whose addresses name them by client for who must not see their place among all."""
+
+    def url_for_result(self, result: Any) -> str:
+        """Return the address of an event, by the key that `EventAdmin` gave it."""
+        return reverse("admin:realtime_event_change", args=(quote(result.admin_key),))
+
+
 @admin.register(Event)
 class EventAdmin(NamedClients):
-    """Events in their places."""
+    """Events in their places.
+
+    How many there are of other tenants is nobody's business but a superuser's: others see an event's number in its
+    client's stream, and no address, search or filter tells them more.
+    """
+
+    ACROSS_TENANTS = frozenset({"position", "msp_seq"})
 
     viewed_by = EVERYBODY
     list_display = ("position", "type", "severity", "client", "client_seq", "msp_seq", "occurred")
     list_filter = (TypeFilter, ClientFilter, "occurred_at")
     search_fields = ("position__exact", "client_seq__exact")
-    search_help_text = "A position in the log, or a seq in a client's stream"
+    search_help_text = "A seq in a client's stream"
     fields = (
         "position",
         "type",
@@ -98,7 +123,54 @@ class EventAdmin(NamedClients):
             return queryset, False
         if not (term.isascii() and term.isdigit() and len(term) <= 18):
             return queryset.none(), False
-        return queryset.filter(Q(position=int(term)) | Q(client_seq=int(term))), False
+        wanted = Q(client_seq=int(term))
+        if viewer_of(request).is_superuser:
+            wanted |= Q(position=int(term))
+        return queryset.filter(wanted), False
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Return the columns that the viewer may see."""
+        return self._shown(request, super().get_list_display(request))
+
+    def get_fields(self, request: HttpRequest, obj: Any | None = None) -> Any:
+        """Return the fields that the viewer may see."""
+        return self._shown(request, super().get_fields(request, obj))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Refuse filters by numbers that the viewer may not see."""
+        across = lookup.split("__")[0] in {"pk", *self.ACROSS_TENANTS}
+        if across and (request is None or not viewer_of(request).is_superuser):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that names events as the viewer may see them."""
+        return EventList
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Give the page's events their names in addresses."""
+        changelist = super().get_changelist_instance(request)
+        of_all = viewer_of(request).is_superuser
+        for event in changelist.result_list:
+            event.admin_key = str(event.pk) if of_all else f"{event.client_id}.{event.client_seq}"
+        return changelist
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the event of an address, by its client and its number there; a superuser's also by position."""
+        client_id, dot, seq = object_id.partition(".")
+        if not dot:
+            superuser = viewer_of(request).is_superuser
+            return super().get_object(request, object_id, from_field) if superuser else None
+        try:
+            return (
+                self.get_queryset(request).filter(client_id=UUID(client_id), client_seq=int(seq[:18])).first()
+            )
+        except ValueError:
+            return None
+
+    def _shown(self, request: HttpRequest, names: Any) -> list[Any]:
+        hidden = frozenset() if viewer_of(request).is_superuser else self.ACROSS_TENANTS
+        return [name for name in names if name not in hidden]
 
     @admin.display(description="occurred", ordering="occurred_at")
     def occurred(self, event: Event) -> str:
@@ -130,7 +202,7 @@ class EventAdmin(NamedClients):
 
 
 @admin.register(Outbox)
-class OutboxAdmin(NamedClients):
+class OutboxAdmin(OperatorAdmin, NamedClients):
     """What was recorded and has no place yet: empty, or nearly, while a publisher works."""
 
     list_display = ("id", "kind", "client", "key", "recorded")

@@ -5,6 +5,7 @@ Plain functions over the rows.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Max, Min, Sum
 from django.db.models.functions import Length
 
+from engagement.models import Client
 from realtime.events import rendering, rows
 from realtime.models import Event, Log, Outbox, Stream
 from realtime.protocol import groups
@@ -21,6 +23,9 @@ from realtime.protocol import groups
 logger = structlog.get_logger(__name__)
 
 LOG = ("epoch", "position", "access_position")
+
+OWNERS_AT_ONCE = 500
+"""Clients, by one statement."""
 
 ResyncReason = Literal["epoch", "retention", "backlog", "ahead", "unknown", "slow"]
 
@@ -35,6 +40,8 @@ class Row:
     severity: str
     timestamp: str
     data: str
+    hidden: bool = False
+    """True in an MSP's stream where the client is another MSP's now: its data is left out, and it is sent to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +118,41 @@ def heads(streams: list[str]) -> dict[str, int]:
 
 
 def page(stream: str, after: int, limit: int) -> list[Row]:
-    """Return up to `limit` events of `stream` with `seq > after`, in order."""
+    """Return up to `limit` events of `stream` with `seq > after`, in order; those of clients that have left hidden."""
     kind, key = groups.parse(stream)
     events = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": after}).order_by(f"{kind}_seq")
-    values = events.values_list(f"{kind}_seq", "type", "client_id", "severity", "occurred_at", "data")[:limit]
+    values = list(
+        events.values_list(f"{kind}_seq", "type", "client_id", "severity", "occurred_at", "data")[:limit]
+    )
+    left = clients_left({key: {client_id for _, _, client_id, *_ in values}})[key] if kind == "msp" else ()
     return [
-        Row(seq, type_, str(client_id), severity, occurred_at.isoformat(), data)
+        Row(
+            seq,
+            type_,
+            str(client_id),
+            severity,
+            occurred_at.isoformat(),
+            "" if client_id in left else data,
+            client_id in left,
+        )
         for seq, type_, client_id, severity, occurred_at, data in values
     ]
+
+
+def clients_left(clients: Mapping[UUID, Collection[UUID]]) -> dict[UUID, set[UUID]]:
+    """Return, for each MSP, those of its former or present `clients` that are another MSP's now.
+
+    A client that was deleted stays with the MSP that had it last.
+    """
+    asked = sorted(set().union(*clients.values()))
+    owners: dict[UUID, UUID | None] = {}
+    for start in range(0, len(asked), OWNERS_AT_ONCE):
+        some = asked[start : start + OWNERS_AT_ONCE]
+        owners |= Client.objects.filter(pk__in=some).values_list("pk", "msp_id")
+    for deleted in [client_id for client_id in asked if client_id not in owners]:
+        told = Event.objects.filter(client_id=deleted, msp_id__isnull=False).order_by("-client_seq")
+        owners[deleted] = told.values_list("msp_id", flat=True).first()
+    return {msp: {each for each in some if owners[each] != msp} for msp, some in clients.items()}
 
 
 def within(stream: str, after: int, limit: int, max_bytes: int) -> int:

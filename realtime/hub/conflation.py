@@ -108,7 +108,7 @@ def _folded(events: Sequence[StreamEvent]) -> list[StreamEvent]:
 
 def _read(event: StreamEvent) -> tuple[Hashable, dict[Any, Any] | None]:
     """Return what an event is about (None: nothing in particular), and its state where that can be folded."""
-    if event.type not in {"interaction_update", "engagement_update"}:
+    if event.hidden or event.type not in {"interaction_update", "engagement_update"}:
         return None, None
     try:
         data = msgspec.json.decode(event.data)

@@ -390,15 +390,16 @@ class Connection:
             if wire is not None:
                 await self._send_events(wire, count, wanted[-1].heard_at)
             return
-        reached = following.cursor
+        reached, access = following.cursor, self.hub.streams.access_changes
         for event in run:
             if (
                 following.cursor != reached
+                or self.hub.streams.access_changes != access
                 or following.held
                 or self._is_held_back
                 or following.resync is not None
             ):
-                return  # a resume has moved it meanwhile
+                return  # a resume has moved it meanwhile, or some of the run is not to be sent any more
             following.cursor = reached = event.seq
             wire = event.frame(self.encoding, above) if admits(event) else None
             if wire is not None:
@@ -421,7 +422,7 @@ class Connection:
         if following.fell_behind_at is None:
             following.fell_behind_at = time.monotonic()
             metrics.catch_ups.inc()
-        cursor = following.cursor
+        cursor, access = following.cursor, self.hub.streams.access_changes
         try:
             run = await self.hub.streams.pages.after(following.tail.stream, cursor)
         except (OperationalError, InterfaceError) as error:
@@ -430,8 +431,9 @@ class Connection:
             return True
         if following.held or self._is_held_back:
             return False
-        if following.cursor != cursor or following.resync is not None:
-            return True  # a resume moved it meanwhile, or what was read is of another log
+        moved = following.cursor != cursor or self.hub.streams.access_changes != access
+        if moved or following.resync is not None:
+            return True  # a resume moved it meanwhile, or what was read may not be sent any more
         if not run or run[0].seq != cursor + 1:
             following.resync = "retention"
             return True

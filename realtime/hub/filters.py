@@ -22,7 +22,7 @@ class Filter:
 
     def admits(self, event: StreamEvent) -> bool:
         """Return whether `event` is wanted."""
-        if event.type not in self.topics:
+        if event.hidden or event.type not in self.topics:
             return False
         return (
             self.min_severity is None

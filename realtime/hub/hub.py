@@ -105,6 +105,7 @@ class Hub:
         repeat("ticks", self._tick)
         repeat("access", self._look_at_all)
         repeat("access re-check", self._recheck_due)
+        repeat("moved clients", self._look_for_moved_clients)
         repeat("connection rows", self.ledger.write_when_due)
         repeat("presence", self.presence.look_when_due)
 
@@ -208,7 +209,7 @@ class Hub:
             else:
                 self.streams.take(message["stream"], message["events"])
         elif message["type"] == "control.access":
-            self._access_changed(message["data"])
+            self._access_changed(message["data"], message["position"])
             self._access = max(
                 self._access, message["position"]
             )  # only now: what came after it may be delivered
@@ -250,9 +251,10 @@ class Hub:
             self.ledger.begin_anew(swept.epoch, self.roster.connections.values())
             # What changed there was told in another log.
             self.watch.access_changed(AccessChange(everybody=True))
+            self.streams.clients_moved(None, swept.access_position)
             return
         for data in swept.access:  # first: see `Watch.access_changed`
-            self._access_changed(data)
+            self._access_changed(data, swept.access_position)
         self._access = max(self._access, swept.access_position)
         await self.streams.level(swept.heads)  # keeps what it cannot reach yet
         self._swept, self._seen = swept.position, swept.seen
@@ -261,7 +263,7 @@ class Hub:
 
     # Access and time
 
-    def _access_changed(self, data: str) -> None:
+    def _access_changed(self, data: str, position: int) -> None:
         try:
             told = msgspec.json.decode(data)
             users, clients, sessions = (
@@ -274,6 +276,8 @@ class Hub:
             metrics.task_failures.labels("change of access").inc()
             change = AccessChange(everybody=True)
         self.watch.access_changed(change)
+        if change.clients or change.everybody:
+            self.streams.clients_moved(None if change.everybody else change.clients, position)
 
     async def _tick(self) -> None:
         due = time.monotonic() + TICK_SECONDS
@@ -296,6 +300,10 @@ class Hub:
     async def _recheck_due(self) -> None:
         await asyncio.sleep(min(TICK_SECONDS, conf.current().recheck_seconds / 4))
         await self.watch.recheck_due(self.roster.connections.values())
+
+    async def _look_for_moved_clients(self) -> None:
+        await asyncio.sleep(conf.current().recheck_seconds)
+        await self.streams.look_for_moved_clients()
 
     def _look_at(self, connections: list[Connection]) -> None:
         """Look at each for itself: one that cannot be looked at must not hide the others."""

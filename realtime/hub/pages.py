@@ -24,7 +24,16 @@ KEPT_BYTES = 8 * 2**20
 
 def to_event(stream: str, row: Row) -> StreamEvent:
     """Return a row of the log as an event to send."""
-    return StreamEvent(stream, row.seq, row.type, row.client_id, row.severity, row.timestamp, row.data)
+    return StreamEvent(
+        stream,
+        row.seq,
+        row.type,
+        row.client_id,
+        row.severity,
+        row.timestamp,
+        row.data,
+        hidden=row.hidden,
+    )
 
 
 class Pages:

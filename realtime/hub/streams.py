@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -22,6 +23,7 @@ from realtime.hub import threads
 from realtime.hub.connection import Connection, Following
 from realtime.hub.pages import Pages, to_event
 from realtime.hub.tail import StreamEvent, Tail
+from realtime.protocol import groups
 
 if TYPE_CHECKING:
     from realtime.hub.listening import Listener
@@ -40,6 +42,10 @@ class Streams:
         self.epoch = ""
         self._logs_begun = 0
         """Grows with each log that was begun: what was read of an earlier one is worth nothing."""
+        self.access_changes = 0
+        """Grows when a client may have moved: what was read before may not be sent any more."""
+        self._access_changed_at = 0
+        """Position of the last such change in the log: an older event that comes later may be hidden by now."""
         self._listener = listener
         self._spawn = spawn
         self._opening: dict[Tail, asyncio.Future[None]] = {}
@@ -131,7 +137,11 @@ class Streams:
         tail = self.tails.get(stream)
         if tail is None:
             return
+        announced = list(announced)
         events = [_announced(stream, *event) for event in announced]
+        if events and _is_msps(stream) and announced[0][1] <= self._access_changed_at:
+            self._read_instead(tail, max(event.seq for event in events))
+            return
         with telemetry.span("realtime.hear", stream=stream, events=len(events)) as span:
             appended, doubled, missing = tail.offer(events)
             span.note(seq=tail.head)
@@ -165,6 +175,44 @@ class Streams:
         }
         return not self._behind
 
+    def clients_moved(self, clients: Collection[str] | None, position: int) -> None:
+        """Give up what is in memory of clients (None: of all) that may be another MSP's since `position` of the log.
+
+        Who needs it reads the rows, where it is hidden from whom it is not for any more.
+        """
+        self._access_changed_at = max(position, self._access_changed_at)
+        self.access_changes += 1
+        self.pages = Pages()
+        for stream, tail in self.tails.items():
+            if _is_msps(stream) and (clients is None or not tail.clients().isdisjoint(clients)):
+                self._forget(tail)
+
+    async def look_for_moved_clients(self) -> None:
+        """Do the same for clients that were moved and nobody told, such as by SQL."""
+        held = {tail: tail.clients() for stream, tail in self.tails.items() if _is_msps(stream)}
+        asked = {
+            groups.parse(tail.stream)[1]: {UUID(client) for client in clients}
+            for tail, clients in held.items()
+        }
+        left = await threads.run("hub", reading.clients_left, asked)
+        self.pages = Pages()
+        for tail in held:
+            if left[groups.parse(tail.stream)[1]]:
+                self.access_changes += 1
+                self._forget(tail)
+
+    def _forget(self, tail: Tail) -> None:
+        waiting = max(tail.ahead, default=0)
+        tail.forget()
+        tail.ahead.clear()
+        if waiting:
+            self._read_instead(tail, waiting)
+
+    def _read_instead(self, tail: Tail, head: int) -> None:
+        """Read events up to `head` from the rows, now or, where that fails, with the next sweep."""
+        self._behind[tail.stream] = max(head, self._behind.get(tail.stream, 0))
+        self._spawn(self._repair(tail, "gap"))
+
     async def begin_anew(self, epoch: str) -> None:
         """Start over on another log: positions mean nothing any more, so everybody refetches.
 
@@ -177,6 +225,7 @@ class Streams:
         self._logs_begun += 1
         self.pages = Pages()
         self._behind.clear()
+        self._access_changed_at = 0
         for stream, tail in self.tails.items():
             tail.ahead.clear()
             tail.jump(heads[stream])
@@ -233,10 +282,12 @@ class Streams:
     async def _read_on(self, tail: Tail, found_by: str) -> None:
         announced = set(tail.ahead)
         while True:
-            before, log_then = tail.head, self._logs_begun
+            before, log_then, access = tail.head, self._logs_begun, self.access_changes
             rows = await threads.run("hub", reading.page, tail.stream, before, REPAIR_PAGE)
             if self._logs_begun != log_then:
                 return  # these rows are of the log before, or the tail has them
+            if self.access_changes != access:
+                continue  # a client of these rows may be another MSP's by now
             if rows and tail.head == before and rows[0].seq != before + 1:
                 self._lost(tail, rows[0].seq - 1)
             appended, _, _ = tail.offer(to_event(tail.stream, row) for row in rows)
@@ -258,10 +309,14 @@ class Streams:
         tail.wake()
 
 
+def _is_msps(stream: str) -> bool:
+    return stream.startswith("msp.")
+
+
 def _announced(
     stream: str,
     seq: int,
-    _position: int,
+    position: int,
     type_: str,
     client_id: str,
     severity: str,
@@ -270,7 +325,7 @@ def _announced(
 ) -> StreamEvent:
     """Return an announced event. Raise ValueError where it is not of the shape this version announces."""
     texts = (type_, client_id, severity, timestamp, data)
-    if type(seq) is not int or not all(isinstance(text, str) for text in texts):
+    if type(seq) is not int or type(position) is not int or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"An announced event of another shape, in {stream}.")
     return StreamEvent(stream, seq, type_, client_id, severity, timestamp, data)
 

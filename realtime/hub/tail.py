@@ -50,6 +50,7 @@ class StreamEvent:
         "client_id",
         "data",
         "heard_at",
+        "hidden",
         "seq",
         "severity",
         "stream",
@@ -58,7 +59,16 @@ class StreamEvent:
     )
 
     def __init__(
-        self, stream: str, seq: int, type_: str, client_id: str, severity: str, timestamp: str, data: str
+        self,
+        stream: str,
+        seq: int,
+        type_: str,
+        client_id: str,
+        severity: str,
+        timestamp: str,
+        data: str,
+        *,
+        hidden: bool = False,
     ) -> None:
         self.stream = stream
         self.seq = seq
@@ -67,6 +77,8 @@ class StreamEvent:
         self.severity = severity
         self.timestamp = timestamp
         self.data = data
+        self.hidden = hidden
+        """True where it takes its place and is sent to nobody: see `reading.Row`."""
         self.heard_at: float | None = None
         """When the hub took it, by the monotonic clock; None for one that was read for a single connection."""
         self._bodies: dict[bool, bytes | None] = {}
@@ -83,11 +95,13 @@ class StreamEvent:
         return 3 * len(self.data) + OVERHEAD
 
     def body(self, encoding: Encoding) -> bytes | None:
-        """Return the serialised frame, before compression; None where `encoding` cannot carry it.
+        """Return the serialised frame, before compression; None where it is hidden or `encoding` cannot carry it.
 
         The event is then left out for connections with that encoding, and they go on with the next one. A `resync`
         would not help them: the event would be there again at each resume.
         """
+        if self.hidden:
+            return None
         binary = encoding is Encoding.MSGPACK
         if binary not in self._bodies:
             write = wire.event_msgpack if binary else wire.event_json
@@ -152,7 +166,8 @@ def fold_for(fold: Fold, events: Sequence[StreamEvent], encoding: Encoding) -> S
     One event that it cannot carry must not take others of its subject with it.
     """
     folded = fold(events)
-    return folded if all(event.body(encoding) is not None for event in folded) else events
+    carried = all(event.hidden or event.body(encoding) is not None for event in folded)
+    return folded if carried else events
 
 
 def batch_frame(
@@ -251,10 +266,19 @@ class Tail:
 
     def jump(self, head: int) -> None:
         """Give up what lies between the head and `head`: it is gone from the rows too."""
+        self.forget()
+        self.head = head
+
+    def forget(self) -> None:
+        """Give up the events in memory: who needs them reads the rows."""
         self._events.clear()
         self._start = self._bytes = 0
         self._frames.clear()
-        self.head = head
+
+    def clients(self) -> set[str]:
+        """Return whose events are in memory or wait for those before them; not of hidden ones."""
+        held = (*self._events[self._start :], *self.ahead.values())
+        return {event.client_id for event in held if not event.hidden}
 
     def after(self, cursor: int, most_bytes: int = sys.maxsize) -> Sequence[StreamEvent]:
         """Return the events after `cursor`, up to `most_bytes` of them.

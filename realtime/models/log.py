@@ -91,7 +91,7 @@ class Event(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type} {self.position}"
+        return f"{self.type} {self.position if self.client_seq is None else self.client_seq}"
 
 
 class Stream(models.Model):

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
@@ -103,6 +104,11 @@ def one_of_each(tenant) -> dict[type, object]:
     }
 
 
+def key_of(event: Event) -> str:
+    """Return the name of an event in addresses."""
+    return f"{event.client_id}.{event.client_seq}"
+
+
 @pytest.fixture
 def tenants(transactional_db):
     return two_tenants()
@@ -144,18 +150,78 @@ class TestEveryPage:
         mine, other = tenants
         own, foreign = one_of_each(mine)[model], one_of_each(other)[model]
         browser = as_staff(mine.msp_admin)
-        if model in {DeadLetter, ServerProcess}:
+        if model in {DeadLetter, Outbox, ServerProcess}:
             assert browser.get(url(model)).status_code == 403
             return
         seen = shown(browser.get(url(model)))
         assert own.pk in seen
         assert foreign.pk not in seen
-        assert browser.get(url(model, "change", own.pk)).status_code == 200
-        assert browser.get(url(model, "change", foreign.pk)).status_code in (302, 403)
+        keys = [key_of(row) if model is Event else row.pk for row in (own, foreign)]
+        assert browser.get(url(model, "change", keys[0])).status_code == 200
+        assert browser.get(url(model, "change", keys[1])).status_code in (302, 403)
 
     def test_is_closed_to_staff_without_a_tenant(self, transactional_db, model):
         browser = as_staff(UserFactory(role=""))
         assert browser.get(url(model)).status_code == 403
+
+
+class TestNumbersAcrossTenants:
+    """How much happens at others can be counted by a number that all share: only superusers see those."""
+
+    PLACE = 8_765_432_100
+
+    @pytest.fixture
+    def event(self, mine):
+        place = {"position": self.PLACE + 1, "msp_seq": self.PLACE + 2, "client_seq": 7}
+        return Event.objects.create(
+            type="alert",
+            client_id=mine.client.pk,
+            msp_id=mine.msp.pk,
+            occurred_at=timezone.now(),
+            data="{}",
+            **place,
+        )
+
+    @pytest.fixture(params=["client_user", "client_admin", "msp_user", "msp_admin"])
+    def staff(self, request, mine):
+        return as_staff(getattr(mine, request.param))
+
+    def test_no_page_shows_them(self, staff, event):
+        for page in (url(Event), f"{url(Event)}?q=7", url(Event, "change", key_of(event))):
+            answer = staff.get(page)
+            assert answer.status_code == 200
+            assert str(self.PLACE)[:-3] not in answer.content.decode()
+        assert key_of(event) in staff.get(url(Event)).content.decode()
+
+    @pytest.mark.parametrize(
+        "query", ["position__gte=1", "pk__gt=1", "msp_seq=1", "msp_seq__range=1,2", "position__in=1"]
+    )
+    def test_no_filter_tells_them(self, staff, event, query):
+        assert staff.get(f"{url(Event)}?{query}").status_code == 400
+
+    @pytest.mark.parametrize("number", [PLACE + 1, PLACE + 2])
+    def test_no_search_and_no_address_finds_by_them(self, staff, event, number):
+        assert shown(staff.get(f"{url(Event)}?q={number}")) == set()
+        assert staff.get(url(Event, "change", number)).status_code == 302
+
+    @pytest.mark.parametrize("key", ["7", "x.7", "{client}.", "{client}.x", "{client}.99", "{client}.-7"])
+    def test_an_address_that_cannot_be_is_sent_back(self, staff, event, key):
+        address = url(Event, "change", key.format(client=event.client_id))
+        assert staff.get(address).status_code == 302
+
+    def test_a_permission_does_not_open_the_outbox(self, mine):
+        mine.client_admin.user_permissions.add(
+            *Permission.objects.filter(codename__in=["view_outbox", "view_deadletter"])
+        )
+        browser = as_staff(mine.client_admin)
+        for model in (Outbox, DeadLetter):
+            assert browser.get(url(model)).status_code == 403
+
+    def test_a_superuser_sees_them(self, superuser, event):
+        html = superuser.get(url(Event, "change", event.pk)).content.decode()
+        assert str(self.PLACE + 1) in html
+        assert str(self.PLACE + 2) in html
+        assert superuser.get(url(Event, "change", key_of(event))).status_code == 200
 
 
 class TestTheEventLog:

@@ -148,6 +148,6 @@ def test_readiness_and_metrics_tell_of_them(daphne):
 
     dead_letter()
     answer = httpx.get(f"{daphne.url}/readyz")
-    assert (answer.status_code, answer.json()["dead_letters"]) == (200, 1)
+    assert (answer.status_code, answer.json()["dead_letters"]) == (200, 1), answer.text
     assert answer.json()["publisher"] == "ok"
     assert "realtime_dead_letters 1.0" in httpx.get(f"{daphne.url}/metrics").text

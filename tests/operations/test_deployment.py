@@ -418,9 +418,11 @@ class TestBehindNginx:
                 *(client.post("/api/v1/auth/token/", json={"username": f"n{n}"}) for n in range(45))
             )
             refused = [answer for answer in tried if answer.status_code == 429]
-            assert len(refused) >= 10
             assert {answer.status_code for answer in tried} == {400, 429}
-            assert all(answer.headers["Retry-After"] == "10" for answer in refused)
+            # nginx lets 31 of the network through at once; the portal itself refuses some of those where it is busy.
+            by_nginx = [answer for answer in refused if answer.headers["Retry-After"] == "10"]
+            assert len(by_nginx) >= 10
+            assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
             others = await asyncio.gather(*(client.get("/api/v1/me", headers=headers) for _ in range(45)))
             assert {answer.status_code for answer in others} == {200}
 

@@ -454,6 +454,7 @@ async def test_a_start_that_fails_half_way_is_made_again_without_a_task_twice(mo
         "access re-check",
         "connection rows",
         "listener",
+        "moved clients",
         "presence",
         "sweep",
         "ticks",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -30,12 +31,12 @@ from realtime.protocol import groups
 from tests.simulation import workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from tests.simulation.database import Database
     from tests.simulation.tenants import Person, Tenants
 
-READING = ("origin", "head", "heads", "page", "backlog", "sweep", "epoch")
+READING = ("origin", "head", "heads", "page", "clients_left", "backlog", "sweep", "epoch")
 
 
 class MemoryLog:
@@ -156,7 +157,16 @@ class MemoryLog:
     def page(self, stream: str, after: int, limit: int) -> list[Row]:
         """Stands for `reading.page`."""
         self._database.statement()
-        return [row for row, _ in self.streams.get(stream, ())[after : after + limit]]
+        rows = [row for row, _ in self.streams.get(stream, ())[after : after + limit]]
+        kind, key = groups.parse(stream)
+        left = self.clients_left({key: {UUID(row.client_id) for row in rows}})[key] if kind == "msp" else ()
+        return [replace(row, data="", hidden=True) if UUID(row.client_id) in left else row for row in rows]
+
+    def clients_left(self, clients: Mapping[UUID, Collection[UUID]]) -> dict[UUID, set[UUID]]:
+        """Stands for `reading.clients_left`."""
+        self._database.statement()
+        owners = self._tenants.owners
+        return {msp: {each for each in some if owners.get(each, msp) != msp} for msp, some in clients.items()}
 
     def backlog(
         self, stream: str, position: int, cursor_epoch: str | None, *, most_events: int, most_bytes: int

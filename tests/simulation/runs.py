@@ -135,6 +135,8 @@ class Run:
         self._awaiting_answer: list[asyncio.Future[None]] = []
         self._placed = 0
         self.visits: list[asyncio.Future[None]] = []
+        self.clients_left: dict[tuple[str, str], float] = {}
+        """Until when an MSP's stream, resumed from memory, may hold the past of a client that has left."""
         self.ending_sessions: set[str] = set()
         """Sessions whose end has begun."""
         self.log: memory.MemoryLog | None = None
@@ -272,7 +274,11 @@ class Run:
     def _rows_changed(self) -> None:
         if self.log is None:
             self._check_places()
+        before = self.tenants.owners
         if self.tenants.read():
+            for client, msp in before.items():
+                if self.tenants.owners.get(client) != msp:
+                    self.clients_left[f"msp.{msp}", str(client)] = self.clock.now + self.bound
             for socket in self.sockets:
                 if not socket.is_gone:
                     socket.look_at_access()

@@ -451,7 +451,8 @@ class Socket:
         client = frame.get("client_id")
         if client is None or frame["type"] not in OF_ONE_CLIENT or UUID(client) in self.visible:
             return
-        if now > self.lost.get(UUID(client), -1.0):
+        resumed_until = self.run.clients_left.get((frame.get("stream", ""), client), -1.0)
+        if now > max(self.lost.get(UUID(client), -1.0), resumed_until):
             self.run.fail(
                 "no more than may be seen", f"{self} was sent {describe(frame)}, which it may not see"
             )
