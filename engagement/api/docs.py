@@ -20,7 +20,25 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 SCHEMA = "api-schema"
+REFUSALS = {
+    "400": "The request does not fit.",
+    "401": "The credentials do not hold.",
+    "429": "Too many requests: wait as many seconds as `Retry-After` says.",
+    "503": "The server is busy or its database is away: wait as many seconds as `Retry-After` says.",
+}
+"""What any request may be answered with, whatever it asks for."""
 YAML, HTML = "application/vnd.oai.openapi", "text/html"
+
+
+def add_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add `REFUSALS` to every operation that does not describe them itself (a post-processing hook of spectacular)."""
+    schema = {"$ref": "#/components/schemas/Refusal"}
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for status, description in REFUSALS.items():
+                answer = {"content": {"application/json": {"schema": schema}}, "description": description}
+                operation["responses"].setdefault(status, answer)
+    return result
 
 
 class SchemaView(SpectacularAPIView):
