@@ -130,7 +130,7 @@ class WebSocketProtocol(DaphneProtocol):
     """A socket with flow control and honest close codes."""
 
     flow: SocketFlow | None = None
-    _send: Callable[[bytes], int] | None = None
+    _write_to_socket: Callable[[bytes], int] | None = None
     """Of the plain socket below the transport, where there is one."""
     frames = Frames()
     """Of all sockets of the process."""
@@ -145,7 +145,7 @@ class WebSocketProtocol(DaphneProtocol):
         self.transport.unregisterProducer()
         self.transport.registerProducer(self.flow, True)
         if isinstance(self.transport, Connection):  # not over TLS, or what else may be between
-            self._send = self.transport.socket.send
+            self._write_to_socket = self.transport.socket.send
 
     def write_now(self, payload: str | bytes) -> bool:
         """Write a frame if the socket takes it now; return whether it did.
@@ -156,11 +156,11 @@ class WebSocketProtocol(DaphneProtocol):
         if self.state != self.STATE_OPEN or self.send_queue or self.flow is None or not self.flow.is_open:
             return False
         data, transport = self.frames.of(payload), self.transport
-        if self._send is not None and not (
+        if self._write_to_socket is not None and not (
             transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting
         ):
             try:
-                sent = self._send(data)
+                sent = self._write_to_socket(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
