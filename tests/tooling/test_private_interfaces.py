@@ -1,4 +1,4 @@
-"""Interfaces of libraries that are private, so that a release may move them: each is named here, and by what it is used.
+"""Interfaces of libraries that are private, so that a release may move them: each is named here.
 
 A test that fails here says which one has moved, before anything fails in a stranger way. What is used and not named
 fails too.
@@ -51,8 +51,8 @@ def utilities() -> Any:
 CALLED = {
     ("QuerySet", "_insert"): (
         lambda: models.QuerySet,
-        "(self, objs, fields, returning_fields=None, raw=False, using=None, on_conflict=None, update_fields=None, "
-        "unique_fields=None)",
+        "(self, objs, fields, returning_fields=None, raw=False, using=None, on_conflict=None, "  # noqa: ISC004
+        "update_fields=None, unique_fields=None)",
     ),
     ("QuerySet", "_chain"): (lambda: models.QuerySet, "(self)"),
     ("QuerySet", "_raw_delete"): (lambda: models.QuerySet, "(self, using)"),
