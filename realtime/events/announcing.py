@@ -62,8 +62,8 @@ def is_shared() -> bool:
 def messages(events: Iterable[Placed]) -> list[tuple[str, dict[str, Any]]]:
     """Return `(group, message)` for all audiences of `events`.
 
-    A stream's message says which change of access came before it (`access`, a position in the log): a hub that has not
-    heard of that one yet must not deliver what came after.
+    A message says which change of access came before it (`access`, a position in the log): a hub that has not heard of
+    that one yet must not deliver what came after.
     """
     by_group: dict[str, list[Announced]] = {}
     control: list[Placed] = []
@@ -85,7 +85,15 @@ def messages(events: Iterable[Placed]) -> list[tuple[str, dict[str, Any]]]:
         for name, announced in by_group.items()
     ]
     sends.extend(
-        (groups.CONTROL, {"type": "control.access", "data": event.data, "position": event.position})
+        (
+            groups.CONTROL,
+            {
+                "type": "control.access",
+                "data": event.data,
+                "position": event.position,
+                "access": event.after_access,
+            },
+        )
         for event in control
     )
     return sends

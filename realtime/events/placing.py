@@ -68,7 +68,7 @@ class Placed:
     occurred_at: datetime
     data: str
     after_access: int
-    """The log's `access_position` when this event was placed; told with it, and not kept."""
+    """Position of the last change of access before this event, or change; told with it, and not kept."""
 
 
 @dataclass(slots=True)
@@ -96,8 +96,6 @@ class Round:
     def add(self, draft: rendering.Rendered, msp_id: UUID | None) -> None:
         """Give an event its places; `msp_id` is the MSP that may see it now."""
         position = self.position + 1
-        if draft.type == rendering.ACCESS:
-            self.access_position = position
         self.events.append(
             Placed(
                 position=position,
@@ -112,6 +110,8 @@ class Round:
                 after_access=self.access_position,
             )
         )
+        if draft.type == rendering.ACCESS:
+            self.access_position = position
 
     def _next(self, stream: str) -> int:
         head = self.moved[stream] = self.moved.get(stream, self.heads[stream]) + 1

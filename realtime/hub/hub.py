@@ -31,6 +31,7 @@ from realtime.hub.ledger import Ledger, Report
 from realtime.hub.listening import Listener
 from realtime.hub.presence import PresenceWatch
 from realtime.hub.roster import Roster
+from realtime.hub.sharing import share
 from realtime.hub.streams import Streams
 from realtime.hub.supervisor import Supervisor
 from realtime.hub.turns import in_turns
@@ -91,7 +92,7 @@ class Hub:
         Raises the database's error if it is away; the next call tries again.
         """
         if self._starting is None or _has_failed(self._starting):
-            self._starting = asyncio.get_running_loop().create_task(self._start())
+            self._starting = share(self._start())
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
@@ -201,18 +202,18 @@ class Hub:
     # Listening and sweeping
 
     def _heard(self, message: Any) -> None:
+        # A change of access before this one or these was not heard of: its announcement is slower, or lost. The sweep
+        # reads it from the rows, before what came after it.
+        has_gap = message.get("access", 0) > self._access
+        if has_gap:
+            self.listener.sweep_now.set()
         if message["type"] == "stream.events":
-            if message.get("access", 0) > self._access:
-                # Another process placed a change of access before this, and its announcement is slower, or lost. The
-                # sweep reads both from the rows, access first.
-                self.listener.sweep_now.set()
-            else:
+            if not has_gap:
                 self.streams.take(message["stream"], message["events"])
         elif message["type"] == "control.access":
             self._access_changed(message["data"], message["position"])
-            self._access = max(
-                self._access, message["position"]
-            )  # only now: what came after it may be delivered
+            if not has_gap:  # only now: what came after it may be delivered
+                self._access = max(self._access, message["position"])
         elif message["type"] == "control.drain":
             self.drain_asked(message["process"])
         elif message["type"] == "control.asked":

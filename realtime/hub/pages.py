@@ -14,6 +14,7 @@ from realtime import conf, metrics
 from realtime.events import reading
 from realtime.events.reading import Replay, Resync, Row
 from realtime.hub import threads
+from realtime.hub.sharing import share
 from realtime.hub.tail import StreamEvent
 
 R = TypeVar("R")
@@ -96,7 +97,7 @@ class Pages:
         """
         running: asyncio.Future[Any] | None = self._running.get(key)
         if running is None:
-            running = self._running[key] = asyncio.ensure_future(work())
+            running = self._running[key] = share(work())
             running.add_done_callback(lambda _: self._running.pop(key, None))
         result: R = await asyncio.shield(running)
         return result

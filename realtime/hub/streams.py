@@ -22,6 +22,7 @@ from realtime.events.reading import Replay, Resync
 from realtime.hub import threads
 from realtime.hub.connection import Connection, Following
 from realtime.hub.pages import Pages, to_event
+from realtime.hub.sharing import share
 from realtime.hub.tail import StreamEvent, Tail
 from realtime.protocol import groups
 
@@ -178,26 +179,27 @@ class Streams:
     def clients_moved(self, clients: Collection[str] | None, position: int) -> None:
         """Give up what is in memory of clients (None: of all) that may be another MSP's since `position` of the log.
 
-        Who needs it reads the rows, where it is hidden from whom it is not for any more.
+        Who needs it reads the rows, where it is hidden from whom it is not for any more; and hidden no more from
+        whom it is for again.
         """
         self._access_changed_at = max(position, self._access_changed_at)
         self.access_changes += 1
         self.pages = Pages()
         for stream, tail in self.tails.items():
-            if _is_msps(stream) and (clients is None or not tail.clients().isdisjoint(clients)):
+            held = tail.clients() | tail.clients(hidden=True)
+            if _is_msps(stream) and (clients is None or not held.isdisjoint(clients)):
                 self._forget(tail)
 
     async def look_for_moved_clients(self) -> None:
         """Do the same for clients that were moved and nobody told, such as by SQL."""
-        held = {tail: tail.clients() for stream, tail in self.tails.items() if _is_msps(stream)}
-        asked = {
-            groups.parse(tail.stream)[1]: {UUID(client) for client in clients}
-            for tail, clients in held.items()
-        }
+        tails = {groups.parse(stream)[1]: tail for stream, tail in self.tails.items() if _is_msps(stream)}
+        shown = {msp: _keys(tail.clients()) for msp, tail in tails.items()}
+        hidden = {msp: _keys(tail.clients(hidden=True)) for msp, tail in tails.items()}
+        asked = {msp: shown[msp] | hidden[msp] for msp in tails}
         left = await threads.run("hub", reading.clients_left, asked)
         self.pages = Pages()
-        for tail in held:
-            if left[groups.parse(tail.stream)[1]]:
+        for msp, tail in tails.items():
+            if shown[msp] & left[msp] or hidden[msp] - left[msp]:
                 self.access_changes += 1
                 self._forget(tail)
 
@@ -247,7 +249,7 @@ class Streams:
         """Join the stream's group and read its head; once, whoever asks."""
         running = self._opening.get(tail)
         if running is None:
-            running = self._opening[tail] = asyncio.ensure_future(self._join_and_read(tail))
+            running = self._opening[tail] = share(self._join_and_read(tail))
             running.add_done_callback(lambda _: self._opening.pop(tail, None))
         await asyncio.shield(running)
 
@@ -311,6 +313,10 @@ class Streams:
 
 def _is_msps(stream: str) -> bool:
     return stream.startswith("msp.")
+
+
+def _keys(clients: Iterable[str]) -> set[UUID]:
+    return {UUID(client) for client in clients}
 
 
 def _announced(

@@ -275,10 +275,10 @@ class Tail:
         self._start = self._bytes = 0
         self._frames.clear()
 
-    def clients(self) -> set[str]:
-        """Return whose events are in memory or wait for those before them; not of hidden ones."""
+    def clients(self, *, hidden: bool = False) -> set[str]:
+        """Return whose events are in memory or wait for those before them: those to be sent, or the hidden ones."""
         held = (*self._events[self._start :], *self.ahead.values())
-        return {event.client_id for event in held if not event.hidden}
+        return {event.client_id for event in held if event.hidden is hidden}
 
     def after(self, cursor: int, most_bytes: int = sys.maxsize) -> Sequence[StreamEvent]:
         """Return the events after `cursor`, up to `most_bytes` of them.

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
-from django.db import Error
 
 from realtime import conf, metrics
 from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import threads
 from realtime.hub.arrivals import AccessChange, Arrival
+from realtime.hub.sharing import share
 from realtime.hub.turns import AT_ONCE
 from realtime.protocol import groups, outbound
 from realtime.protocol.closing import CloseCode
@@ -59,7 +59,7 @@ class Answers:
 
     async def _ask(self, key: Hashable, question: Callable[..., Any], *arguments: Any) -> Any:
         if key not in self._asked:
-            self._asked[key] = asyncio.ensure_future(threads.run("authenticating", question, *arguments))
+            self._asked[key] = share(threads.run("authenticating", question, *arguments))
         return await asyncio.shield(self._asked[key])
 
 
@@ -114,6 +114,15 @@ class Watch:
         try:
             while not await self._recheck(connection, answers):
                 answers = Answers()
+        except Exception:
+            # Whatever it was, the database's fault or ours: who may have lost access is not let go on.
+            log.exception("access not re-checked: closing", connection=str(connection.id))
+            metrics.task_failures.labels("access re-check").inc()
+            connection.close(
+                CloseCode.INTERNAL,
+                ErrorCode.UNAVAILABLE,
+                "Access could not be checked: reconnect and resume.",
+            )
         finally:
             connection.end_recheck()
 
@@ -132,14 +141,6 @@ class Watch:
             visible = {stream for stream in streams if await answers.may_follow(found, stream)}
         except Refused as refusal:
             found = refusal
-        except Error:
-            log.exception("access not re-checked: closing", connection=str(connection.id))
-            connection.close(
-                CloseCode.INTERNAL,
-                ErrorCode.UNAVAILABLE,
-                "Access could not be checked: reconnect and resume.",
-            )
-            return True
         if connection.identity is not before:
             return False
         self._settle(connection, found, [stream for stream in streams if stream not in visible])

@@ -220,6 +220,24 @@ class TestMoments:
             await settled(lambda: wire.seqs() == [1, 2, 3])
             assert connection.positions() == {stream: 3}
 
+    @pytest.mark.parametrize("told", [True, False])
+    async def test_a_client_that_comes_back_shows_what_was_held_as_hidden(self, tenant, told):
+        stream = groups.msp(tenant.msp.pk)
+        async with running_hub() as hub:
+            connection, wire = await follow_msp(hub, tenant)
+            await sync_to_async(save)(tenant.client, tenant.other_client)
+            await self.moved(tenant)
+            await hub.sweep()
+            await settled(lambda: connection.positions() == {stream: 2})
+            assert wire.seqs() == [2]
+            await sync_to_async(by_sql)(tenant.client, tenant.msp)
+            if told:
+                hub.streams.clients_moved({str(tenant.client.pk)}, await self.position())
+            else:
+                await hub.streams.look_for_moved_clients()
+            await requests.resume(connection, {stream: 0}, None, None)
+            await settled(lambda: wire.seqs() == [2, 1, 2])
+
     async def test_a_move_that_nobody_told_is_found_in_turn(self, tenant):
         stream = groups.msp(tenant.msp.pk)
         new = await sync_to_async(MSPFactory)()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.db import OperationalError
 
-from realtime import requests, subscriptions
+from realtime import metrics, requests, subscriptions
+from realtime.auth import identity as identities
 from realtime.events import reading
 from realtime.events.reading import Replay
 from realtime.hub import threads
+from realtime.hub.arrivals import AccessChange
 from realtime.hub.hub import Hub
+from realtime.hub.watch import Answers
 from realtime.models import Event
 from realtime.protocol import groups, inbound
 from tests.factories import AlertFactory
@@ -136,6 +140,102 @@ async def test_access_lost_while_a_client_is_being_followed_is_lost(tenant, monk
         hub.streams.take(groups.client(tenant.client.pk), [announced(tenant, 1)])
         await asyncio.sleep(0.01)
         assert (wire.seqs(), connection.following) == ([], {})
+
+
+# Access
+
+
+@pytest.mark.parametrize("error", [KeyError("a fault of ours"), OperationalError("away")])
+async def test_access_that_cannot_be_asked_again_closes_the_socket(tenant, monkeypatch, error):
+    """Whatever went wrong: a socket whose user may have lost access is not let go on."""
+    failures = metrics.task_failures.labels("access re-check")
+
+    def fail(_: Any) -> Any:
+        raise error
+
+    async with running_hub() as hub:
+        connection, wire = await follow_msp(hub, tenant)
+        before = failures._value.get()
+        monkeypatch.setattr(identities, "recheck", fail)
+        hub.watch.access_changed(AccessChange(everybody=True))
+        await settled(lambda: wire.closed == 1011)
+        assert [frame["code"] for frame in wire.frames] == ["unavailable"]
+        assert (failures._value.get() - before, connection.rechecks) == (1, 0)
+
+
+async def test_access_that_cannot_be_taken_away_closes_the_socket(tenant, monkeypatch):
+    """Half taken away, it must not go on either."""
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async with running_hub() as hub:
+        _, wire = await follow_msp(hub, tenant)
+        monkeypatch.setattr(hub.watch, "_settle", fail)
+        hub.watch.access_changed(AccessChange(everybody=True))
+        await settled(lambda: wire.closed == 1011)
+
+
+async def test_a_change_of_access_that_was_not_heard_holds_back_what_came_after_the_next_one(tenant):
+    """The first announcement is lost, the second arrives, and then an event that was placed after both."""
+    stream, nobody = groups.msp(tenant.msp.pk), '{"user_ids":[],"client_ids":[],"sessions":[]}'
+    async with running_hub() as hub:
+        _, wire = await follow_msp(hub, tenant)
+        known = hub._access
+        first, second = known + 1, known + 2
+        hub._heard({"type": "control.access", "data": nobody, "position": second, "access": first})
+        assert hub.listener.sweep_now.is_set()
+        event = {
+            "type": "stream.events",
+            "stream": stream,
+            "events": [announced(tenant, 1)],
+            "access": second,
+        }
+        hub._heard(event)
+        await asyncio.sleep(0.01)
+        assert wire.seqs() == []
+        hub._heard({"type": "control.access", "data": nobody, "position": first, "access": known})
+        hub._heard({"type": "control.access", "data": nobody, "position": second, "access": first})
+        hub._heard(event)
+        await settled(lambda: wire.seqs() == [1])
+
+
+# Shared work
+
+
+async def test_a_failure_of_shared_work_whose_waiters_are_gone_is_nobodys(tenant, monkeypatch):
+    """Else asyncio reports it as never retrieved: an error in the logs that is none."""
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        raise OperationalError("away")
+
+    async with running_hub() as hub:
+        connection, _ = await connect(hub, tenant.msp_user)
+        monkeypatch.setattr(threads, "run", fail)
+        asking = (
+            lambda: hub.streams.follow(connection, groups.msp(tenant.msp.pk)),
+            lambda: hub.streams.pages.after(groups.msp(tenant.msp.pk), 0),
+            lambda: Answers().identity(connection.identity),
+            Hub().start,
+        )
+        for ask in asking:
+            begun.clear()
+            go_on.clear()
+            waiter = asyncio.ensure_future(ask())  # type: ignore[no-untyped-call]
+            await begun.wait()
+            waiter.cancel()
+            await asyncio.gather(waiter, return_exceptions=True)
+            go_on.set()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        monkeypatch.undo()
+    gc.collect()
+    assert reported == []
 
 
 # Resuming

@@ -103,8 +103,6 @@ class MemoryLog:
         for fact, at in recorded:
             self.position += 1
             type_, severity, data = _rendered(fact)
-            if type_ == rendering.ACCESS:
-                self.access_position = self.position
             msp_id = owners.get(fact.client_id) or fact.msp_id
             streams = [
                 groups.client(fact.client_id) if fact.client_id else None,
@@ -127,6 +125,8 @@ class MemoryLog:
                 if name is not None and seq is not None:
                     row = Row(seq, type_, str(fact.client_id), severity, at.isoformat(), data)
                     self.streams.setdefault(name, []).append((row, event))
+            if type_ == rendering.ACCESS:
+                self.access_position = self.position
             self.log.append(event)
             placed.append(event)
         del self.outbox[: len(recorded)]
