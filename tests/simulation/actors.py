@@ -471,5 +471,4 @@ async def fail(run: Run) -> None:
         machine.is_away = True
         await asyncio.sleep(random.choice((0.05, 0.3, 1.0)))
         machine.is_away = False
-        run.outage_ended_at = run.clock.now
         run.say(f"the {name} is back")

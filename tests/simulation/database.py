@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -124,6 +125,8 @@ class Weather:
         self.slow = slow
         """How likely a statement takes long."""
         self.is_away = False
+        self.failed_at = 0.0
+        """When a statement failed last, by the monotonic clock."""
         self.error: type[Exception] = InjectedError
 
     def clear_up(self) -> None:
@@ -139,6 +142,7 @@ class Weather:
     def fault(self) -> Exception | None:
         """Return what the next statement raises, if anything."""
         if self.is_away or (self.failing and random.random() < self.failing):
+            self.failed_at = time.monotonic()
             return self.error("injected by the simulation")
         return None
 

@@ -7,7 +7,7 @@ import gc
 import hashlib
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from realtime.hub.connection import FAREWELL_SECONDS
 from realtime.protocol import groups
 from tests.simulation import actors, clock, memory, process, tenants, workers
 from tests.simulation.clock import Clock
@@ -31,6 +32,9 @@ SLACK = 2.0
 
 SETTLES, ROWS_SETTLE = 5.5, 8.0
 """How long after the last fault everything must be as it should; and all that hangs on rows of connections."""
+
+ANSWERED = 0.5
+"""Seconds from a statement's failure to the close of the socket that it was for: threads are few, sockets slow."""
 
 BOUND: ContextVar[float] = ContextVar("bound", default=SWEEP + SLACK)
 """How long a change of access that is made here may go unnoticed."""
@@ -58,8 +62,9 @@ class Violation(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """An event in its place in a stream."""
+    """An event in its place in a stream, and in the log."""
 
+    position: int
     seq: int
     type: str
     client: str
@@ -127,7 +132,6 @@ class Run:
         self.layer = Layer(self.loop, self.plan.lossy, self.plan.slow)
         self.violation: Violation | None = None
         self.is_ending = False
-        self.outage_ended_at = -10.0
         self.processes: list[Process] = []
         self.ended_processes: list[Process] = []
         self.sockets: list[Socket] = []
@@ -137,6 +141,8 @@ class Run:
         self.visits: list[asyncio.Future[None]] = []
         self.clients_left: dict[tuple[str, str], float] = {}
         """Until when an MSP's stream, resumed from memory, may hold the past of a client that has left."""
+        self.clients_came: dict[UUID, tuple[float, int]] = {}
+        """By client: until when an MSP's stream may still lack its past, and the log's position as it came."""
         self.ending_sessions: set[str] = set()
         """Sessions whose end has begun."""
         self.log: memory.MemoryLog | None = None
@@ -185,7 +191,6 @@ class Run:
         self.say("from now on nothing fails")
         self.is_ending = True
         self.database.weather.clear_up()
-        self.outage_ended_at = self.clock.now  # what failed just now may be told a little later
         self.layer.clear_up()
         for socket in self.sockets:
             socket.stall(False)
@@ -279,24 +284,44 @@ class Run:
             for client, msp in before.items():
                 if self.tenants.owners.get(client) != msp:
                     self.clients_left[f"msp.{msp}", str(client)] = self.clock.now + self.bound
+                    self.clients_came[client] = self.clock.now + self.bound, self.position
             for socket in self.sockets:
                 if not socket.is_gone:
                     socket.look_at_access()
+
+    def clients_came_lately(self, clients: Iterable[UUID]) -> dict[UUID, int]:
+        """Return those of `clients` whose past an MSP's stream may still lack, and the log's position as they came."""
+        came = {client: self.clients_came.get(client, (0.0, 0)) for client in clients}
+        return {client: position for client, (until, position) in came.items() if self.clock.now < until}
+
+    @property
+    def position(self) -> int:
+        """Return the position of the last event in the log."""
+        if self.log is not None:
+            return self.log.position
+        found = self.database.rows("SELECT position FROM realtime_log")
+        return int(found[0][0]) if found else 0
 
     def events(self, stream: str, after: int, before: int = 2**60) -> list[EventRow]:
         """Return the rows of a stream between two places."""
         if self.log is not None:
             rows_of = self.log.streams.get(stream, [])[after : before - 1]
-            return [EventRow(row.seq, row.type, row.client_id, row.severity) for row, _ in rows_of]
+            return [
+                EventRow(event.position, row.seq, row.type, row.client_id, row.severity)
+                for row, event in rows_of
+            ]
         kind, key = groups.parse(stream)
         rows = self.database.rows(
-            f"SELECT {kind}_seq, type, client_id, severity FROM realtime_event "
+            f"SELECT position, {kind}_seq, type, client_id, severity FROM realtime_event "
             f"WHERE {kind}_id = %s AND {kind}_seq > %s AND {kind}_seq < %s ORDER BY {kind}_seq",
             key.hex,
             after,
             before,
         )
-        return [EventRow(seq, type_, str(UUID(client)), severity) for seq, type_, client, severity in rows]
+        return [
+            EventRow(position, seq, type_, str(UUID(client)), severity)
+            for position, seq, type_, client, severity in rows
+        ]
 
     # What must hold
 
@@ -320,16 +345,20 @@ class Run:
         """A socket is closed for a reason."""
         code, weather = socket.closed_with, self.database.weather
         socket.look_at_access()
+        # Django tells of a sign-out before it deletes the session's row: from then on the session lets nobody in.
         told = socket.ever_ended or socket.credential.session in self.ending_sessions
         if code == 4003 and not told:
             self.fail("let in", f"{socket} was closed with 4003, and its access never ended")
         elif code == 4001 and (socket.credential.expires_at or 2.0**60) + EXPIRY_GRACE > clock.time.time():
             self.fail("let in", f"{socket} was closed with 4001, and its token has not expired")
-        elif code == 1011 and not (
-            weather.failing or weather.is_away or self.clock.now - self.outage_ended_at < 2.0
+        elif code == 1011 and clock.time.monotonic() - weather.failed_at > ANSWERED + (
+            FAREWELL_SECONDS if socket.is_stalled else 0.0
         ):
             self.fail("let in", f"{socket} was closed with 1011 ({socket.error}), and nothing had failed")
-        elif code == 1008 and socket.connection_id is None and not socket.ever_ended:
+        elif code == 1008 and socket.error == "token_expired":
+            if (socket.credential.expires_at or 2.0**60) > clock.time.time():  # no grace for a new socket
+                self.fail("let in", f"{socket} was refused, and its token has not expired")
+        elif code == 1008 and socket.connection_id is None and not told:
             self.fail("let in", f"{socket} was refused ({socket.error}), and its credential holds")
 
     def check_ended(self, ended: Process, *, by_crash: bool) -> None:

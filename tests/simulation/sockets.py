@@ -109,8 +109,15 @@ class Socket:
         self.lost: dict[UUID, float] = {}
         """By client that may not be seen any more: until when what was sent may still tell of it."""
         self.once_lost: set[UUID] = set()
+        self.came: dict[UUID, int] = {}
+        """By client that it may see only since it was opened, or shortly before: the log's position then.
+
+        An MSP's stream holds the past of a client that comes back. Who reads it from the rows as the client comes
+        finds it hidden or not; who reads it later must get it.
+        """
         run.sockets.append(self)
         self.look_at_access()
+        self.came = run.clients_came_lately(self.visible)
 
     def __str__(self) -> str:
         return f"socket {self.number} of {NAMES[str(self.credential.user)]}"
@@ -336,7 +343,7 @@ class Socket:
     def must_get(self, followed: Followed, row: Any) -> bool:
         """Return whether this socket must be sent a row of a stream that it follows."""
         client = UUID(row.client)
-        if client not in self.visible or client in self.once_lost:
+        if client not in self.visible or client in self.once_lost or row.position <= self.came.get(client, 0):
             return False
         return followed.admits(row.client, row.type, row.severity)
 
@@ -418,15 +425,19 @@ class Socket:
             visible &= {UUID(self.route)}
         if tenants.tenant(user) != self._tenant_before:
             self.ever_ended = True  # its user moved: it may be closed for that
-        holds = bool(visible) or (self.route is None and self._is_idle_msp())
+        expired_for = tenants.expired_for(self.credential)
+        holds = expired_for <= 0 and (bool(visible) or (self.route is None and self._is_idle_msp()))
         until = now + self.run.bound
         for client in self.visible - visible:
             self.lost[client] = until
             self.once_lost.add(client)
         for client in visible:
             self.lost.pop(client, None)
+        for client in visible - self.visible:
+            self.came[client] = self.run.position
         if not holds and self.ended is None:
-            self.ended = now, until
+            ago = max(0.0, expired_for)
+            self.ended = now - ago, until - ago
             self.ever_ended = True
         elif holds:
             self.ended = None

@@ -123,7 +123,7 @@ class Tenants:
         return before != (self.people, self.owners, self.sessions)
 
     def holds(self, credential: Credential) -> bool:
-        """Return whether everything that a credential hangs on still stands."""
+        """Return whether everything that a credential hangs on still stands, but for its time."""
         person = self.people.get(credential.user)
         return (
             person is not None
@@ -131,8 +131,11 @@ class Tenants:
             and bool(person.role)
             and person.password == credential.password
             and (credential.session is None or credential.session in self.sessions)
-            and (credential.expires_at is None or time.time() <= credential.expires_at + self._grace)
         )
+
+    def expired_for(self, credential: Credential) -> float:
+        """Return how many seconds ago a credential ended by its time and the grace for it; negative while it lasts."""
+        return -1.0 if credential.expires_at is None else time.time() - credential.expires_at - self._grace
 
     def tenant(self, user: UUID) -> tuple[str, UUID] | None:
         """Return the MSP or the client that a user belongs to."""
