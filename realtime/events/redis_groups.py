@@ -31,17 +31,14 @@ class RedisGroups:
     ) -> int:
         """Send messages to groups: those of one server in the order given. Return how many could be written.
 
-        `otherwise` is told of each group whose message cannot be written. Raise redis.RedisError.
+        A message that cannot be written is divided: what stands in the way is one of its events. `otherwise` is told of
+        each group that one cannot be written for. Raise redis.RedisError.
         """
         by_server: dict[int, list[tuple[str, bytes]]] = {}
         for group, message in sends:
             channel = f"{self._prefix}__group__{group}"
             number = _consistent_hash(channel, len(self._servers))
-            try:
-                body = self.layer.serialize(message)
-            except Exception as error:
-                otherwise(group, error)
-            else:
+            for body in self._written(group, message, otherwise):
                 by_server.setdefault(number, []).append((channel, body))
         for number, messages in by_server.items():
             with self._servers[number].pipeline(transaction=False) as pipeline:
@@ -49,6 +46,19 @@ class RedisGroups:
                     pipeline.publish(channel, body)
                 pipeline.execute()
         return sum(map(len, by_server.values()))
+
+    def _written(
+        self, group: str, message: dict[str, Any], otherwise: Callable[[str, Exception], None]
+    ) -> list[bytes]:
+        try:
+            return [self.layer.serialize(message)]
+        except Exception as error:
+            events = message.get("events", ())
+            if len(events) < 2:
+                otherwise(group, error)
+                return []
+        alone = ({**message, "events": [event]} for event in events)
+        return [body for one in alone for body in self._written(group, one, otherwise)]
 
     def close(self) -> None:
         """Close the connections."""
