@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -62,8 +63,8 @@ class Writer:
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.instances: list[Any] = []
-        self.refused = 0
-        """Writes that Django or the database refused: a row that another writer deleted, a deadlock of two."""
+        self.refused: Counter[str] = Counter()
+        """Writes that Django or the database refused, by why: a row that another writer deleted, a deadlock of two."""
         self.ways: list[tuple[Callable[[], object], int]] = [
             (self.save_remembered, 12),
             (self.save_remembered_in_part, 8),
@@ -100,12 +101,16 @@ class Writer:
                 with self._transaction():
                     for _ in range(self.chance.randint(1, 4)):
                         self._maybe_undone()
-        except (DatabaseError, ObjectDoesNotExist, MultipleObjectsReturned, EngagementError):
-            self.refused += 1
+        except (DatabaseError, ObjectDoesNotExist, MultipleObjectsReturned, EngagementError) as error:
+            self._refused(error)
         except ValueError as error:  # Django's own refusals of an instance whose row is gone
             if not any(words in str(error) for words in ("not to insert", "primary key", "is set to None")):
                 raise
-            self.refused += 1
+            self._refused(error)
+
+    def _refused(self, error: Exception) -> None:
+        cause = error.__cause__ or error
+        self.refused[f"{type(cause).__name__}: {str(cause).partition(chr(10))[0][:70]}"] += 1
 
     def _one(self) -> None:
         ways, weights = zip(*self.ways, strict=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 
 import pytest
 
@@ -52,9 +53,10 @@ def test_what_was_told_of_random_changes_is_what_the_tables_hold(monkeypatch):
     told.follow()
     told.check()
     assert metrics.record_failures._value.get() == failures
-    refused = sum(writer.refused for writer in writers)
+    why = sum((writer.refused for writer in writers), Counter())
+    refused = why.total()
     print(
-        f"{CHANGES} changes, {refused} refused, {Event.objects.count()} events; left: "
+        f"{CHANGES} changes, {refused} refused ({why.most_common()}), {Event.objects.count()} events; left: "
         f"{Alert.objects.count()} alerts, {Interaction.objects.count()} interactions"
     )
     assert refused < CHANGES / 2, "so few changes were made that they show nothing"
