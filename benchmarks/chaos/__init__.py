@@ -3,6 +3,7 @@
 `plan`      from a seed: who connects how, what breaks when. The same seed, the same plan
 `world`     two MSPs, six clients, their people; the log's own account of what happened
 `writer`    a process that saves, rolls back, writes in bulk, broadcasts, deletes
+`poison`    what it writes that cannot be published
 `watcher`   one WebSocket client's state: what it has, what it missed. No I/O
 `watchers`  the process with hundreds of them, on real sockets
 `faults`    what breaks, and how it is mended

@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "Start a real PostgreSQL (fsync on), a real Redis or Valkey, server processes, writing processes and\n"
-            "hundreds of WebSocket clients that drop, sleep and resume; break one thing after the other; then\n"
+            "hundreds of WebSocket clients that drop, sleep and resume; break one thing after the other, and write\n"
+            "changes that cannot be published; then "
             "compare what every client got with what the event log holds. Ends with a table, and with status 1 if\n"
             "anything was lost, doubled, out of order or foreign."
         ),
@@ -50,6 +51,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--rate", type=float, help="writes a second, of all writers (default: 15, on sqlite 10)"
+    )
+    made.add_argument(
+        "--poison",
+        type=int,
+        default=500,
+        metavar="N",
+        help="one in N recorded changes cannot be published; 0: none (default: %(default)s)",
     )
     made.add_argument("--writers", type=int, default=3, help="writing processes (default: %(default)s)")
     made.add_argument("--faults", help="comma-separated; `none` for none (default: all that the backend has)")
@@ -80,6 +88,8 @@ def main() -> int:
         )
     if options.clients < 1 or options.seconds < 1 or options.writers < 1 or (options.processes or 1) < 1:
         parser().error("--clients, --seconds, --writers and --processes are at least 1.")
+    if options.poison < 0:
+        parser().error("--poison is at least 0.")
     sqlite = options.backend == "sqlite"
     plan = make(
         options.seed,
@@ -108,7 +118,7 @@ def main() -> int:
                 "REALTIME_DRAIN_SECONDS": str(options.drain_seconds),
             }
             os.environ |= environment | {"LOG_LEVEL": "ERROR"}
-            figures, clean = _run(plan, folder, console, postgres, redis, environment, options.rate)
+            figures, clean = _run(plan, folder, console, postgres, redis, environment, options)
         except ServerError as error:
             console.print(f"[red]{error}[/red]")
             return 2
@@ -126,7 +136,7 @@ def _run(
     postgres: PostgresServer | None,
     redis: RedisServer | None,
     environment: dict[str, str],
-    rate: float | None,
+    options: argparse.Namespace,
 ) -> tuple[dict[str, Any], bool]:
     """Set Django up on the run's database, and run."""
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, check=True)
@@ -144,7 +154,8 @@ def _run(
         postgres=postgres,
         redis=redis,
         environment={**environment, "DJANGO_SETTINGS_MODULE": "compliance_portal.settings"},
-        rate=rate or (10.0 if plan.backend == "sqlite" else 15.0),
+        rate=options.rate or (10.0 if plan.backend == "sqlite" else 15.0),
+        poison=options.poison,
     )()
     return report.summary(
         outcome, f"python -m benchmarks.chaos {shlex.join(sys.argv[1:])}".strip()

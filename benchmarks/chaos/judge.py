@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.chaos.poison import MARK
+
 
 @dataclass(slots=True)
 class Resynced:
@@ -68,18 +70,20 @@ class Record:
 @dataclass(slots=True)
 class Truth:
     """What the log holds. `streams`: fingerprints in order, from seq 1. `told`: details of the alerts that it says were
-    created; `saved`: those that exist."""
+    created, and the marks of poison in any event; `saved`: details of the alerts that exist; `dead`: text of each dead
+    letter."""
 
     epoch: str
     events: int
     streams: dict[str, list[int]]
     told: list[str]
     saved: list[str]
+    dead: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Verdict:
-    """The counts. All but `deliveries`, `events` and `resyncs` must be 0."""
+    """The counts. Those of `FAULTS` must be 0."""
 
     events: int = 0
     deliveries: int = 0
@@ -93,6 +97,13 @@ class Verdict:
     phantom: int = 0
     """In the log, and not committed; or twice there."""
     unjustified_resyncs: int = 0
+    poison: int = 0
+    """Changes that cannot be published, and are committed."""
+    poison_elsewhere: int = 0
+    """Of those, and of those rolled back: not once in the dead letters, or there without a commit."""
+    dead_letters: int = 0
+    healthy_dead_letters: int = 0
+    """Dead letters that hold no poison."""
     resyncs: Counter[str] = field(default_factory=Counter)
 
     FAULTS = (
@@ -104,6 +115,8 @@ class Verdict:
         "unrecorded",
         "phantom",
         "unjustified_resyncs",
+        "poison_elsewhere",
+        "healthy_dead_letters",
     )
 
     @property
@@ -149,17 +162,41 @@ def _judge_stretch(
 
 
 def judge_journal(outcomes: Mapping[str, str], truth: Truth, verdict: Verdict) -> None:
-    """Compare what the writers say they committed with what the log tells of, marked alert by marked alert."""
+    """Compare what the writers say they committed with what the log tells of, marked alert by marked alert.
+
+    Poison must not be told.
+    """
     told = Counter(details for details in truth.told if details in outcomes)
     saved = set(truth.saved)
     for mark, outcome in outcomes.items():
         times = told[mark]
+        if MARK.fullmatch(mark):
+            verdict.phantom += bool(times)
+            continue
         expected = outcome == "committed" or (outcome == "unknown" and mark in saved)
         if expected and not times:
             verdict.unrecorded += 1
         # An alert of unknown outcome may have been committed and deleted since: told once is right then, too.
         elif times > 1 or (times and outcome == "rolled_back"):
             verdict.phantom += 1
+
+
+def judge_poison(outcomes: Mapping[str, str], truth: Truth, verdict: Verdict) -> None:
+    """Look for all poison among the dead letters, once each, and for nothing else there."""
+    found: Counter[str] = Counter()
+    verdict.dead_letters = len(truth.dead)
+    for text in truth.dead:
+        mark = MARK.search(text)
+        if mark is not None and mark[0] in outcomes:
+            found[mark[0]] += 1
+        else:
+            verdict.healthy_dead_letters += 1
+    for mark, outcome in outcomes.items():
+        if not MARK.fullmatch(mark):
+            continue
+        possible = {"committed": {1}, "rolled_back": {0}, "unknown": {0, 1}}[outcome]
+        verdict.poison += outcome == "committed" or found[mark] > 0
+        verdict.poison_elsewhere += found[mark] not in possible
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

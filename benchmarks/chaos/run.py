@@ -24,6 +24,8 @@ from tests.servers.portal import ROOT
 PLACED_SECONDS = 30.0
 STOP_SECONDS = 20.0
 RECORDS_SECONDS = 90.0
+EXPECTED = ("channels_redis", "moved to the dead letters")
+"""What the headings say of tracebacks that a run brings about."""
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
@@ -61,6 +63,7 @@ class Run:
         redis: RedisServer | None,
         environment: dict[str, str],
         rate: float,
+        poison: int,
     ) -> None:
         self.plan = plan
         self.folder = folder
@@ -69,6 +72,8 @@ class Run:
         self.redis = redis
         self.environment = environment
         self.rate = rate
+        self.poison = poison
+        """One in so many recorded changes cannot be published; 0: none."""
         self._writers = 0
         self._started = 0.0
 
@@ -149,6 +154,7 @@ class Run:
     def _writer(self, stack: ExitStack) -> subprocess.Popen[bytes]:
         rate = self.rate / self.plan.writers
         limits = ["--rate", str(rate), "--seconds", str(self.plan.seconds * 2 + 60)]
+        limits += ["--poison", str(self.poison)]
         return self._start(stack, "benchmarks.chaos.writer", *self._writer_arguments(), *limits)
 
     def _write_and_die(self) -> subprocess.CompletedProcess[bytes]:
@@ -198,7 +204,9 @@ class Run:
             for record in log.records:
                 stream = truth.streams.get(record.stream, [])
                 judge.judge_record(record, stream, conf.current().backlog_events, verdict)
-        judge.judge_journal(world.journal(self.folder), truth, verdict)
+        outcomes = world.journal(self.folder)
+        judge.judge_journal(outcomes, truth, verdict)
+        judge.judge_poison(outcomes, truth, verdict)
         for done in broken:
             done.stayed, done.level_after = _recovery(report, done)
         replays = [replay for log in report.logs for replay in log.replays if 1.5 <= replay.gap <= 3.5]
@@ -264,14 +272,15 @@ def _busiest_second(report: watchers.Report, broken: list[faults.Broken], client
 def _tracebacks(portals: list[PortalServer]) -> list[str]:
     """Return what the servers logged with a traceback, each once, with how often.
 
-    Left out is what channels_redis says of a Redis that is gone: it logs so before it connects again.
+    Left out is what channels_redis says of a Redis that is gone: it logs so before it connects again; and what went to
+    the dead letters, which is judged by its rows.
     """
     found: Counter[str] = Counter()
     for portal in portals:
         heading = ""
         for line in portal.log_text().splitlines():
             if line.startswith("Traceback (most recent call last)"):
-                if heading and "channels_redis" not in heading:
+                if heading and not any(expected in heading for expected in EXPECTED):
                     found[f"{portal.kind}: {heading[:160]}"] += 1
                 heading = ""  # what follows in a chain belongs to the same
             elif LOG_LINE.match(line):

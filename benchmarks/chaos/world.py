@@ -14,10 +14,11 @@ from django.db import Error, connection
 from django.db.models import Max
 from rest_framework_simplejwt.tokens import AccessToken
 
+from benchmarks.chaos import poison
 from benchmarks.chaos.judge import Truth
 from benchmarks.chaos.plan import CLIENTS_PER_MSP, MSPS, USERS_PER_CLIENT, USERS_PER_MSP
 from engagement.models import MSP, Agent, Alert, Application, Client, Department, User
-from realtime.models import Event, Log, Outbox, Stream
+from realtime.models import DeadLetter, Event, Log, Outbox, Stream
 from realtime.protocol import groups
 
 POLL_SECONDS = 0.05
@@ -111,6 +112,7 @@ def truth() -> Truth:
             stream.append(mark)
             if len(stream) != seq:
                 raise RuntimeError(f"The log has a hole: {name} has {seq} at place {len(stream)}.")
+        details += poison.MARK.findall(text)
         if type_ == "alert" and data.get("change", "created") == "created":
             details.append(data["details"])
     return Truth(
@@ -119,6 +121,7 @@ def truth() -> Truth:
         streams=streams,
         told=details,
         saved=list(Alert.objects.values_list("details", flat=True)),
+        dead=[" ".join(letter) for letter in DeadLetter.objects.order_by("pk").values_list("key", "facts")],
     )
 
 

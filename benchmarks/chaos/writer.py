@@ -21,11 +21,15 @@ import django
 
 django.setup()
 
-from django.db import Error, connection, transaction  # noqa: E402 - models need Django set up
+from django.db import DEFAULT_DB_ALIAS, Error, connection, transaction  # noqa: E402 - models need Django set up
+from prometheus_client import REGISTRY  # noqa: E402
 
+from benchmarks.chaos import poison  # noqa: E402
 from engagement import actions  # noqa: E402
 from engagement.models import Agent, Alert, Application, Client, Interaction  # noqa: E402
 from realtime import broadcast  # noqa: E402
+from realtime.events import recording  # noqa: E402
+from realtime.models import Kind, Outbox  # noqa: E402
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -37,8 +41,11 @@ class Abandoned(Exception):
 class Writer:
     """Does one deed after the other."""
 
-    def __init__(self, seed: str, journal: TextIO) -> None:
+    def __init__(self, seed: str, journal: TextIO, poison: int = 0) -> None:
         self.chance = random.Random(seed)
+        self.poison_chance = random.Random(f"poison {seed}")
+        """Of its own: with poison and without, the rest is the same."""
+        self.poison = poison
         self.seed = seed
         self.journal = journal
         self.written = 0
@@ -67,7 +74,11 @@ class Writer:
     def deed(self) -> None:
         """Do one, chosen by the seed."""
         deeds, weights = zip(*self.deeds, strict=True)
+        before = _recorded()
         self.chance.choices(deeds, weights)[0]()
+        for _ in range(_recorded() - before if self.poison else 0):
+            if self.poison_chance.random() < 1 / self.poison:
+                self.poisoned()
 
     # Deeds
 
@@ -175,6 +186,22 @@ class Writer:
             some = list(Interaction.objects.filter(client=self._client()).values_list("pk", flat=True)[:20])
             Interaction.objects.filter(pk__in=some).delete()
 
+    def poisoned(self) -> None:
+        """Write what cannot be published, alone or between two alerts that can."""
+        client, row = (
+            self.poison_chance.choice(self.clients),
+            self.poison_chance.choice(list(poison.KINDS.values())),
+        )
+        beside = self.poison_chance.random() < 0.5
+        with self.telling() as (kept, _), transaction.atomic():
+            for is_poison in (False, True, False) if beside else (True,):
+                if is_poison:
+                    fields = row(self._mark(kept, "poison"))
+                    tx = recording._transaction_id(DEFAULT_DB_ALIAS)  # which wakes the publisher, too
+                    Outbox.objects.create(tx=tx, client_id=client.pk, msp_id=client.msp_id, **fields)
+                else:
+                    Alert.objects.create(client=client, severity="low", details=self._mark(kept))
+
     def killed_after_commit(self) -> None:
         """Commit, and be gone before an event of it is placed: the first on-commit hook kills this process."""
         marks: list[str] = []
@@ -211,9 +238,9 @@ class Writer:
         self.journal.write(f"{mark} {outcome}\n")
         self.journal.flush()
 
-    def _mark(self, where: list[str]) -> str:
+    def _mark(self, where: list[str], word: str = "mark") -> str:
         self.written += 1
-        where.append(f"mark {self.seed} {self.written}")
+        where.append(f"{word} {self.seed} {self.written}")
         return where[-1]
 
     def _new(self, client: Client, mark: str) -> Alert:
@@ -235,6 +262,14 @@ class Writer:
         return self.chance.choice(self.applications[client.pk])
 
 
+def _recorded() -> int:
+    """Return how many changes this process has recorded."""
+    counts = (
+        REGISTRY.get_sample_value("realtime_changes_recorded_total", {"kind": kind}) for kind in Kind.values
+    )
+    return int(sum(count or 0 for count in counts))
+
+
 def main() -> None:
     """Write until told to stop, or until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -242,6 +277,7 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, required=True, help="where to write down what became of them")
     parser.add_argument("--rate", type=float, default=10.0, help="deeds a second (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long at most")
+    parser.add_argument("--poison", type=int, default=0, help="one in so many changes cannot be published")
     parser.add_argument(
         "--killed-after-commit", action="store_true", help="commit once, and die before placing"
     )
@@ -249,7 +285,7 @@ def main() -> None:
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
     with options.journal.open("a") as journal:
-        writer = Writer(options.seed, journal)
+        writer = Writer(options.seed, journal, options.poison)
         if options.killed_after_commit:
             writer.killed_after_commit()
             return

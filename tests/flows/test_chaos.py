@@ -31,7 +31,7 @@ def test_nothing_is_lost_while_servers_are_killed_and_restarted(backend, tmp_pat
     figures = tmp_path / "chaos.json"
     processes = 1 if backend == "sqlite" else 2
     options = f"--backend {backend} --faults {FAULTS[backend]} --processes {processes} --json {figures}"
-    options += " --clients 30 --seconds 14 --rate 20 --seed 7"
+    options += " --clients 30 --seconds 14 --rate 20 --seed 7 --poison 20"
     ended = chaos(*options.split())
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads(figures.read_text())
@@ -39,6 +39,8 @@ def test_nothing_is_lost_while_servers_are_killed_and_restarted(backend, tmp_pat
     assert {name: found[name] for name in ("lost", "doubled", "out_of_order", "foreign")} == dict.fromkeys(
         ("lost", "doubled", "out_of_order", "foreign"), 0
     )
+    assert found["poison"] == found["dead_letters"] > 5
+    assert (found["poison_elsewhere"], found["healthy_dead_letters"]) == (0, 0)
     assert {fault["fault"] for fault in found["faults"]} == set(FAULTS[backend].split(","))
     assert sum(found["reconnects"].values()) > 5
     assert "lost" in figures.with_suffix(".md").read_text()

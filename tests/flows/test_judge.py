@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.chaos.judge import Record, Resynced, Truth, Verdict, judge_journal, judge_record, percentile
+from benchmarks.chaos.judge import (
+    Record,
+    Resynced,
+    Truth,
+    Verdict,
+    judge_journal,
+    judge_poison,
+    judge_record,
+    percentile,
+)
 from benchmarks.chaos.plan import FAULTS, make
 from benchmarks.chaos.watcher import Watcher
 
@@ -81,6 +90,35 @@ def test_the_log_is_compared_with_what_the_writers_committed():
     verdict = Verdict()
     judge_journal(outcomes, truth, verdict)
     assert counts(verdict) == {"unrecorded": 2, "phantom": 2}
+
+
+def test_poison_must_be_in_the_dead_letters_once_and_alone_there():
+    outcomes = {
+        "poison 1.0 1": "committed",
+        "poison 1.0 11": "committed",
+        "poison 1.0 2": "committed",
+        "poison 1.0 3": "rolled_back",
+        "poison 1.0 4": "rolled_back",
+        "poison 1.0 5": "unknown",
+        "poison 1.0 6": "unknown",
+        "poison 1.0 7": "committed",
+        "mark 1.0 8": "committed",
+    }
+    dead = ["1", "2", "2", "4", "5", "of another"]
+    truth = Truth(
+        "e",
+        2,
+        {},
+        told=["mark 1.0 8", "poison 1.0 7"],
+        saved=["mark 1.0 8"],
+        dead=[f'app:poison 1.0 {number} {{"count":1}}' for number in dead[:-1]] + dead[-1:],
+    )
+    verdict = Verdict()
+    judge_journal(outcomes, truth, verdict)
+    judge_poison(outcomes, truth, verdict)
+    # Not there: 11 and 7. Twice: 2. Rolled back, and there: 4.
+    assert counts(verdict) == {"phantom": 1, "poison_elsewhere": 4, "healthy_dead_letters": 1}
+    assert (verdict.poison, verdict.dead_letters) == (6, 6)
 
 
 def test_a_foreign_event_is_noted_and_what_comes_before_the_answer_to_resume_is_left_aside():

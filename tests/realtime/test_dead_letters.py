@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, connections
 from django.db.models import Q
 
+from benchmarks.chaos.poison import KINDS, MARK
 from realtime.events import containment, dead_letters, placing, publisher, rendering, rows
 from realtime.events.containment import Doubtful
 from realtime.models import DayTotal, DeadLetter, Event, Kind, Log, Outbox, Stream
@@ -545,3 +546,14 @@ def test_a_row_that_cannot_even_be_read_stops_no_other(tenant, by_hand):
     assert len(placing.place(500, "default")[0]) == 2
     assert DeadLetter.objects.get().kind == "unreadable"
     assert rows.fetch(f"SELECT count(*) FROM {Outbox._meta.db_table}", [], "default") == [(0,)]
+
+
+@pytest.mark.parametrize("fields", KINDS.values(), ids=KINDS)
+def test_what_chaos_writes_as_poison_is_poison_and_nothing_else_suffers(tenant, by_hand, fields):
+    mark = "poison 1.0 7"
+    Outbox.objects.bulk_create([message(tenant, 1), message(tenant, "", **fields(mark)), message(tenant, 2)])
+    events, _ = placing.place(500, "default")
+    told = [event for event in events if event.type != rendering.ACCESS]
+    assert [json.loads(event.data)["details"] for event in told] == [1, 2]
+    [letter] = DeadLetter.objects.all()
+    assert MARK.findall(f"{letter.key} {letter.facts}") == [mark]
