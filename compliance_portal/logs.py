@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from engagement.printing import printable
+from realtime.printing import printable
 
 _SECRETS = re.compile(
     r"""(?ix)

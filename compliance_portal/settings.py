@@ -291,6 +291,9 @@ LOGGING: dict[str, Any] = {
     },
 }
 
+# What the engine must know of this portal: who the clients are, whose, and who sees them.
+REALTIME_PORTAL = "engagement.live.EngagementPortal"
+
 # Every REALTIME_* variable of the environment becomes a setting; `realtime.conf` types, defaults and
 # documents them.
 REALTIME: dict[str, str] = {

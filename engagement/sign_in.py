@@ -19,8 +19,8 @@ from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from engagement.addresses import network_of
 from engagement.middleware.refusals import refuse
+from realtime.addresses import network_of
 
 LOCKED_OUT = "Too many failed sign-ins: wait a while, then try again."
 

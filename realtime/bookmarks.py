@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from engagement.models import User
+from realtime import portal
 from realtime.models import Bookmark
 
 Key = tuple[UUID, str]
@@ -31,7 +31,7 @@ def move(reached: Mapping[Key, int], epoch: str) -> None:
         (mark.user_id, mark.stream): mark
         for mark in Bookmark.objects.filter(user_id__in=users, stream__in=streams, epoch=epoch)
     }
-    alive = set(User.objects.filter(pk__in=users).values_list("pk", flat=True))
+    alive = set(portal.current().users().filter(pk__in=users).values_list("pk", flat=True))
     moved = [
         Bookmark(user_id=user, stream=stream, position=position, epoch=epoch, moved_at=timezone.now())
         for (user, stream), position in sorted(

@@ -18,7 +18,7 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 
-from engagement.models import Client
+from realtime import portal
 from realtime.events.recording import Fact, record
 from realtime.models import Kind
 from realtime.protocol import payload
@@ -73,7 +73,7 @@ def _broadcast(
     text = payload.checked(data)
     client, msp = _id("client_id", client_id), _id("msp_id", msp_id)
     with transaction.atomic():
-        if not Client.objects.filter(pk=client, msp_id=msp).exists():
+        if portal.current().msps_of([client]).get(client) != msp:
             raise ValueError(f"There is no client {client} of MSP {msp}.")
         facts = {"type": type_, "data": msgspec.Raw(text.encode()), "severity": severity}
         record([Fact(Kind.MESSAGE, client, facts, msp_id=msp)])

@@ -21,8 +21,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
 from msgspec import UNSET
 
-from engagement.addresses import network_of
 from realtime import conf, metrics, requests
+from realtime.addresses import network_of
 from realtime.auth import credentials, origins
 from realtime.auth import identity as identities
 from realtime.auth.credentials import BEARER_PREFIX

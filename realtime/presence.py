@@ -14,15 +14,13 @@ from uuid import UUID
 
 from django.db.models import F, Q
 
-from engagement import access
-from engagement.models import Client
+from realtime import portal
 from realtime.models import LiveConnection
 from realtime.protocol import outbound
 
 if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
-
-    from engagement.models import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Watcher:
     @property
     def is_msp(self) -> bool:
         """True for an MSP's user."""
-        return self.role in access.MSP_ROLES
+        return self.role in portal.current().msp_roles
 
 
 def places(msps: Collection[UUID]) -> dict[Place, dict[UUID, Watcher]]:
@@ -62,7 +60,7 @@ def places(msps: Collection[UUID]) -> dict[Place, dict[UUID, Watcher]]:
         *selected.annotate(chosen=F("selected__client_id")).values_list("chosen", *columns).distinct(),
     ]
     watched = {client_id for client_id, *_ in rows if client_id is not None}
-    owners = dict(Client.objects.filter(pk__in=watched).values_list("pk", "msp_id"))
+    owners = portal.current().msps_of(watched)
     for client_id, msp_id, user_id, username, role in rows:
         if username is not None and owners.get(client_id, msp_id) == msp_id:
             found.setdefault(Place(msp_id, client_id), {})[user_id] = Watcher(user_id, username, role)
@@ -78,18 +76,19 @@ def named(watchers: Iterable[Watcher], may_name_msp: bool) -> list[outbound.Watc
     ]
 
 
-def overview(viewer: User | AnonymousUser, client_id: UUID | None = None) -> dict[str, Any]:
+def overview(viewer: AbstractBaseUser | AnonymousUser, client_id: UUID | None = None) -> dict[str, Any]:
     """Return presence as `GET ws/presence` answers.
 
     By client that `viewer` sees and somebody watches, and for the MSP as a whole.
     """
-    scope = access.scope_of(viewer)
-    clients = Client.objects.visible_to(viewer)
+    declared = portal.current()
+    scope = declared.scope_of(viewer)
+    clients = declared.visible_clients(viewer)
     if client_id is not None:
         clients = clients.filter(pk=client_id)
-    owners = dict(clients.values_list("pk", "msp_id"))
+    owners = dict(clients.values_list("pk", declared.msp.attname))
     found = places(set(owners.values()) | ({scope.msp_id} if scope else set()))
-    may_name = viewer.is_superuser or (scope is not None and scope.is_msp)
+    may_name = portal.is_superuser(viewer) or (scope is not None and scope.is_msp)
     answer: dict[str, Any] = {"clients": {}, "msp": None}
     for key, msp_id in owners.items():
         here = found.get(Place(msp_id, key), {})

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Count, Q, QuerySet
 
-from engagement import access
-from engagement.models import Client
+from realtime import portal
 from realtime.models import LiveConnection, ServerProcess
 
 if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import AnonymousUser
-
-    from engagement.models import User
 
 
 class Stats(TypedDict):
@@ -28,21 +26,21 @@ class Stats(TypedDict):
     processes: int
 
 
-def visible_connections(viewer: User | AnonymousUser) -> QuerySet[LiveConnection]:
+def visible_connections(viewer: AbstractBaseUser | AnonymousUser) -> QuerySet[LiveConnection]:
     """Return the connections that `viewer` may know of.
 
     Those to clients they see and, for an MSP's user, to their MSP.
     """
-    if viewer.is_superuser and viewer.is_active:
+    if portal.is_superuser(viewer):
         return LiveConnection.objects.all()
-    seen = Q(client_id__in=Client.objects.visible_to(viewer).values("pk"))
-    scope = access.scope_of(viewer)
+    seen = Q(client_id__in=portal.current().visible_clients(viewer).values("pk"))
+    scope = portal.current().scope_of(viewer)
     if scope is not None and scope.is_msp:
         seen |= Q(client_id=None, msp_id=scope.msp_id)
     return LiveConnection.objects.filter(seen)
 
 
-def stats(viewer: User | AnonymousUser) -> Stats:
+def stats(viewer: AbstractBaseUser | AnonymousUser) -> Stats:
     """Return the statistics of open connections that `viewer` may see."""
     opened = visible_connections(viewer).open().order_by()  # type: ignore[attr-defined]
     clients: dict[str, int] = {}

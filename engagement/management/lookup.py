@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from django.core.management.base import CommandError
 
 from engagement.models import MSP, Agent, Application, Client
+from realtime.management.console import listed, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 _Named = TypeVar("_Named", Application, Agent)
-
-LISTED = 12
-"""Names that an error lists at most."""
 
 
 def client(name_or_id: str, msp: str | None = None) -> Client:
@@ -54,25 +51,9 @@ def agent(owner: Client, name: str) -> Agent:
     return _named(Agent.objects.filter(client=owner), "agent", owner, name)
 
 
-def suggestion(wrong: str, names: Iterable[str]) -> str:
-    """Return what to say after "there is no such name": the close ones, else the first `LISTED` of all."""
-    known = sorted(set(names))
-    folded = {name.casefold(): name for name in known}
-    close = [folded[hit] for hit in difflib.get_close_matches(wrong.casefold(), folded, n=3, cutoff=0.5)]
-    if close:
-        return f"Did you mean {' or '.join(repr(name) for name in close)}?"
-    return _listed(known)
-
-
-def _listed(names: Iterable[str]) -> str:
-    known = sorted(set(names))
-    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-    return f"There are: {', '.join(known[:LISTED])}{more}."
-
-
 def _there_are(names: Iterable[str], kind: str, demo: str) -> str:
     known = list(names)
-    return _listed(known) if known else f"There are no {kind} yet: manage.py seed_demo makes {demo}."
+    return listed(known) if known else f"There are no {kind} yet: manage.py seed_demo makes {demo}."
 
 
 def _msp(name: str) -> MSP:

@@ -21,9 +21,9 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from engagement.addresses import network_of
 from engagement.middleware.places import NoPlace, Places
 from engagement.middleware.refusals import API_PREFIX
+from realtime.addresses import network_of
 
 log = structlog.get_logger(__name__)
 

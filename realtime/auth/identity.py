@@ -1,7 +1,7 @@
 """From a credential to a user with a scope, and whether both still hold while the connection lives.
 
-The scope comes from `engagement.access`, the one place of that rule. Everything here reads the database: call
-it in a thread.
+The scope comes from the portal's declaration (`realtime.portal`), the one place of that rule. Everything here reads the
+database: call it in a thread.
 """
 
 from __future__ import annotations
@@ -9,11 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+    load_backend,
+)
 from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -25,8 +31,7 @@ from rest_framework_simplejwt.exceptions import (
 )
 from rest_framework_simplejwt.tokens import UntypedToken
 
-from engagement import access
-from engagement.models import Client, User
+from realtime import portal
 from realtime.auth import tickets
 from realtime.auth.tickets import fingerprint
 from realtime.protocol.errors import ErrorCode
@@ -59,7 +64,7 @@ class Identity:
 
     user_id: UUID
     username: str
-    scope: access.Scope
+    scope: portal.Scope
     password_mark: str
     expires_at: datetime | None
     session_mark: str | None = None
@@ -110,7 +115,7 @@ def _by_token(raw: str) -> Identity:
     except InvalidToken:
         raise _bad_token(raw) from None
     try:
-        user = cast("User", authentication.get_user(token))
+        user = authentication.get_user(token)
     except (InvalidToken, ValidationError):  # ValidationError: the id it names is no UUID
         raise Refused(ErrorCode.INVALID_TOKEN, "The token names no user: sign in again.") from None
     except AuthenticationFailed as error:
@@ -147,7 +152,7 @@ def _by_session(key: str) -> Identity:
     backend = session.get(BACKEND_SESSION_KEY)
     if SESSION_KEY not in session or backend not in settings.AUTHENTICATION_BACKENDS:
         raise signed_out
-    user_id = User._meta.pk.to_python(session[SESSION_KEY])
+    user_id = get_user_model()._meta.pk.to_python(session[SESSION_KEY])
     user = load_backend(backend).get_user(user_id)
     if user is None:
         _of(_user(user_id), None)  # which says why, if it can
@@ -157,24 +162,23 @@ def _by_session(key: str) -> Identity:
     return replace(_of(user, None), session_mark=fingerprint(key), session_key=key)
 
 
-def _is_signed(session: Any, user: User) -> bool:
+def _is_signed(session: Any, user: Any) -> bool:
     """Return whether a session was made for the user's password, by this secret key or a former one."""
     given = session.get(HASH_SESSION_KEY, "")
     hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
     return any(constant_time_compare(given, each) for each in hashes)
 
 
-def _user(user_id: UUID | str) -> User | None:
-    user: User | None = User.objects.select_related("client").filter(pk=user_id).first()
-    return user
+def _user(user_id: UUID | str) -> Any:
+    return portal.current().users().filter(pk=user_id).first()
 
 
-def _of(user: User | None, expires_at: datetime | None) -> Identity:
+def _of(user: Any, expires_at: datetime | None) -> Identity:
     if user is None:
         raise Refused(ErrorCode.INVALID_TOKEN, "The token names no user: sign in again.")
     if not user.is_active:
         raise Refused(ErrorCode.USER_INACTIVE, "This account is deactivated: ask your administrator.")
-    scope = access.scope_of(user)
+    scope = portal.current().scope_of(user)
     if scope is None:
         raise Refused(
             ErrorCode.NO_TENANT, "This account has no role with an MSP or a client: ask your administrator."
@@ -205,17 +209,15 @@ def recheck_many(
 
     One query for the users and one for the clients; sessions are asked of their store, one by one.
     """
-    users = User.objects.select_related("client").in_bulk({identity.user_id for identity, _ in asked})
-    clients = Client.objects.in_bulk({key for _, keys in asked for key in keys})
+    users = portal.current().users().in_bulk({identity.user_id for identity, _ in asked})
+    clients = portal.current().clients._default_manager.in_bulk({key for _, keys in asked for key in keys})
     return [
         _stands(identity, users.get(identity.user_id), [clients[key] for key in keys if key in clients])
         for identity, keys in asked
     ]
 
 
-def _stands(
-    identity: Identity, user: User | None, clients: Sequence[Client]
-) -> tuple[Identity | Refused, set[UUID]]:
+def _stands(identity: Identity, user: Any, clients: Sequence[Any]) -> tuple[Identity | Refused, set[UUID]]:
     try:
         now = _of(user, identity.expires_at)
         if now.password_mark != identity.password_mark:
@@ -224,10 +226,12 @@ def _stands(
             raise Refused(ErrorCode.AUTHENTICATION_REQUIRED, SIGNED_OUT)
     except Refused as refusal:
         return refusal, set()
-    return replace(identity, scope=now.scope), {each.pk for each in clients if access.may_see(user, each)}
+    return replace(identity, scope=now.scope), {
+        each.pk for each in clients if portal.current().may_see(user, each)
+    }
 
 
-def _is_signed_in(key: str, user: User) -> bool:
+def _is_signed_in(key: str, user: Any) -> bool:
     """Return whether a session is still one of this user's, whose row was read already."""
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     return (
@@ -251,12 +255,12 @@ def renew(identity: Identity, raw: str) -> Identity:
     return replace(renewed, session_mark=identity.session_mark, session_key=identity.session_key)
 
 
-def visible_client(user_id: UUID, client_id: UUID) -> Client | None:
+def visible_client(user_id: UUID, client_id: UUID) -> Any:
     """Return the client if that user may see it now; None for a foreign one and an unknown one alike."""
     user = _user(user_id)
     if user is None:
         return None
-    return Client.objects.visible_to(user).filter(pk=client_id).first()
+    return portal.current().visible_clients(user).filter(pk=client_id).first()
 
 
 def visible_clients(user_id: UUID, client_ids: Sequence[UUID]) -> set[UUID]:
@@ -264,9 +268,9 @@ def visible_clients(user_id: UUID, client_ids: Sequence[UUID]) -> set[UUID]:
     user = _user(user_id)
     if user is None:
         return set()
-    return set(Client.objects.visible_to(user).filter(pk__in=client_ids).values_list("pk", flat=True))
+    return set(portal.current().visible_clients(user).filter(pk__in=client_ids).values_list("pk", flat=True))
 
 
 def user_of(identity: Identity) -> Any:
     """Return the user row behind `identity`, for actions that name one."""
-    return User.objects.select_related("client").get(pk=identity.user_id)
+    return portal.current().users().get(pk=identity.user_id)

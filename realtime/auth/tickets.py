@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from engagement.models import User
-from realtime import conf
+from realtime import conf, portal
 from realtime.models import Ticket
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def issue(
     `token_expires_at` are of the session or the token that asked.
     """
     if password is None:
-        password = User.objects.values_list("password", flat=True).get(pk=user_id)
+        password = portal.current().users().values_list("password", flat=True).get(pk=user_id)
     value = secrets.token_urlsafe(32)
     now = timezone.now()
     Ticket.objects.filter(expires_at__lt=now).delete()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
-from engagement.models import Client
+from realtime import portal
 from realtime.events import containment, rendering, rows
 from realtime.events.rendering import Recorded
 from realtime.events.totals import DAY_TOTAL, Counting
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 LOG = ("position", "access_position", "dead_letter_moves")
 OUTBOX = Recorded._fields
 STREAM = ("name", "position")
-OWNER = ("id", "msp")
 EVENT = (
     "position",
     "type",
@@ -314,11 +313,12 @@ def _audiences(
     """
     msps: dict[UUID | None, UUID] = {}
     heads: dict[str, int] = {}
+    declared, owner = portal.current(), _owner()
     clients = sorted({draft.client_id for draft in drafts if draft.client_id})
     for start in range(0, len(clients), MOST_IDS):
         some = clients[start : start + MOST_IDS]
         found = rows.fetch(*_audience_query(some, using), using)
-        owners = rows.from_database(Client, OWNER, [row[: len(OWNER)] for row in found], using)
+        owners = rows.from_database(declared.clients, owner, [row[: len(owner)] for row in found], using)
         for (client_id, msp_id), (*_, client_head, msp_head) in zip(owners, found, strict=True):
             msps[client_id] = msp_id
             heads |= {groups.client(client_id): client_head or 0, groups.msp(msp_id): msp_head or 0}
@@ -339,21 +339,31 @@ def _audience_query(clients: Sequence[UUID], using: str) -> tuple[str, list[Any]
     """Return the SQL, and its parameters, of clients' MSPs with the heads of both streams."""
     if connections[using].vendor == "postgresql":
         return _audience_sql("= ANY(%s)", using), [list(clients)]
-    keys = [key for (key,) in rows.to_database(Client, OWNER[:1], [(key,) for key in clients], using)]
+    model, key_only = portal.current().clients, _owner()[:1]
+    keys = [key for (key,) in rows.to_database(model, key_only, [(key,) for key in clients], using)]
     return _audience_sql(f"IN ({', '.join(['%s'] * len(keys))})", using), keys
+
+
+def _owner() -> tuple[str, str]:
+    """Return the fields of a client that say who its MSP is."""
+    declared = portal.current()
+    return declared.clients._meta.pk.name, declared.msp_field
 
 
 @cache
 def _audience_sql(among: str, using: str) -> str:
-    client, stream = Client._meta.db_table, Stream._meta.db_table
+    declared, stream = portal.current(), Stream._meta.db_table
+    quote = connections[using].ops.quote_name
+    client = quote(declared.clients._meta.db_table)
+    key, msp = (f"{client}.{quote(name)}" for name in (declared.clients._meta.pk.column, declared.msp.column))
     names = {
-        "client_stream": f"'client.' || {rows.uuid_text(f'{client}.id', using)}",
-        "msp_stream": f"'msp.' || {rows.uuid_text(f'{client}.msp_id', using)}",
+        "client_stream": f"'client.' || {rows.uuid_text(key, using)}",
+        "msp_stream": f"'msp.' || {rows.uuid_text(msp, using)}",
     }
     joins = " ".join(f"LEFT JOIN {stream} {alias} ON {alias}.name = {name}" for alias, name in names.items())
     return (
-        f"SELECT {rows.columns(Client, OWNER, using)}, client_stream.position, msp_stream.position "  # noqa: S608 - our own names
-        f"FROM {client} {joins} WHERE {client}.id {among}"
+        f"SELECT {rows.columns(declared.clients, _owner(), using)}, client_stream.position, msp_stream.position "  # noqa: S608 - our own names
+        f"FROM {client} {joins} WHERE {key} {among}"
     )
 
 

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Max, Min, Sum
 from django.db.models.functions import Length
 
-from engagement.models import Client
+from realtime import portal
 from realtime.events import rendering, rows
 from realtime.models import Event, Log, Outbox, Stream
 from realtime.protocol import groups
@@ -148,7 +148,7 @@ def clients_left(clients: Mapping[UUID, Collection[UUID]]) -> dict[UUID, set[UUI
     owners: dict[UUID, UUID | None] = {}
     for start in range(0, len(asked), OWNERS_AT_ONCE):
         some = asked[start : start + OWNERS_AT_ONCE]
-        owners |= Client.objects.filter(pk__in=some).values_list("pk", "msp_id")
+        owners |= portal.current().msps_of(some)
     for deleted in [client_id for client_id in asked if client_id not in owners]:
         told = Event.objects.filter(client_id=deleted, msp_id__isnull=False).order_by("-client_seq")
         owners[deleted] = told.values_list("msp_id", flat=True).first()

@@ -13,8 +13,7 @@ import msgspec
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
 
-from engagement.models import Client
-from realtime import metrics, telemetry
+from realtime import metrics, portal, telemetry
 from realtime.events import publisher, rows
 from realtime.models import Kind, Outbox
 
@@ -74,9 +73,10 @@ def _text(facts: Any) -> str:
 @cache
 def _values_sql(alias: str) -> str:
     """Return a row's VALUES. The MSP is as given, else the client's, for events of a client that will be gone."""
-    quote, model = connections[alias].ops.quote_name, Client._meta
+    quote, declared = connections[alias].ops.quote_name, portal.current()
+    model = declared.clients._meta
     msp = (
-        f"COALESCE(%s, (SELECT {quote('msp_id')} FROM {quote(model.db_table)} "  # noqa: S608 - our own names
+        f"COALESCE(%s, (SELECT {quote(declared.msp.column)} FROM {quote(model.db_table)} "  # noqa: S608 - our own names
         f"WHERE {quote(model.pk.column)} = %s))"
     )
     return ", ".join(msp if name == "msp_id" else "%s" for name in COLUMNS)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from django.utils import timezone
 
-from engagement.models import User
-from realtime import conf
+from realtime import conf, portal
 from realtime.models import Bookmark, DayTotal, DeadLetter, Event, LiveConnection, ServerProcess
 
 if TYPE_CHECKING:
@@ -66,5 +65,5 @@ def prune_dead_letters() -> int:
 
 def prune_leftovers() -> None:
     """Delete bookmarks of users who are gone, and day totals of days that are over."""
-    Bookmark.objects.exclude(user__in=User.objects.all()).delete()
+    Bookmark.objects.exclude(user__in=portal.current().users().values("pk")).delete()
     DayTotal.objects.filter(day__lt=timezone.now().date() - timedelta(days=1)).delete()

@@ -18,7 +18,6 @@ from uuid import UUID
 
 import structlog
 
-from engagement import access
 from realtime import conf, metrics, presence
 from realtime.hub import threads
 from realtime.hub.connection import SocketGone
@@ -243,7 +242,7 @@ def frame_of(
 
     An MSP's people by name for their MSP only.
     """
-    may_name = _naming(connection.identity.scope)
+    may_name = connection.identity.scope.is_msp
     named = presence.named
     return outbound.Presence(
         client_id=str(client_id) if client_id else None,
@@ -254,7 +253,3 @@ def frame_of(
         left=named(left, may_name),
         timestamp=datetime.now(UTC).isoformat(),
     )
-
-
-def _naming(scope: access.Scope) -> bool:
-    return scope.is_msp

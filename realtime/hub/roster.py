@@ -8,8 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from engagement.addresses import network_of
 from realtime import conf, metrics
+from realtime.addresses import network_of
 from realtime.hub.limits import Buckets, Counts
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from engagement import printing
+from realtime import printing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,10 +13,10 @@ from django.test import Client as Browser
 
 from compliance_portal.settings import database
 from engagement.admin.export import newest_first
-from engagement.management.console import PortalCommand
 from engagement.models import Alert
 from realtime import health
 from realtime.management.commands.serve import Command as Serve
+from realtime.management.console import PortalCommand
 from tests.factories import AlertFactory, UserFactory, two_tenants
 from tests.sockets import token_for
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 from engagement import actions
 from engagement.errors import EngagementError
 from engagement.management import lookup
-from engagement.management.console import PortalCommand, patient_bar
 from engagement.models import Agent, Alert, Application, Client, Engagement
+from realtime.management.console import PortalCommand, patient_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from engagement.access import CLIENT_ROLES
 from engagement.demo import scenes, seeding, world
-from engagement.management.console import PortalCommand, patient_bar
 from engagement.models import MSP, User
+from realtime.management.console import PortalCommand, patient_bar
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser

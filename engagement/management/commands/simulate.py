@@ -20,7 +20,7 @@ from django.utils import timezone
 from engagement.demo import rhythm, scenes
 from engagement.demo.traffic import Traffic
 from engagement.management import lookup
-from engagement.management.console import INTERRUPTED, PortalCommand, first_line
+from realtime.management.console import INTERRUPTED, PortalCommand, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

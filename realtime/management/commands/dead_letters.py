@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from engagement.management.console import PortalCommand
 from realtime.events import dead_letters, publisher
+from realtime.management.console import PortalCommand
 from realtime.models import DeadLetter
 
 LISTED = 50

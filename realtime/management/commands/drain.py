@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from engagement.management.console import PortalCommand
 from realtime import conf, control
+from realtime.management.console import PortalCommand
 from realtime.models import LiveConnection, ServerProcess
 
 POLL_SECONDS = 0.2

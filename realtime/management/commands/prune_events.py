@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engagement import sign_in
-from engagement.management.console import PortalCommand
 from realtime import conf
 from realtime.events import retention
+from realtime.management.console import PortalCommand
 
 
 class Command(PortalCommand):

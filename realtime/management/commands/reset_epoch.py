@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from engagement.management.console import PortalCommand
+from realtime.management.console import PortalCommand
 from realtime.models import Log, ServerProcess
 
 

@@ -18,8 +18,8 @@ from daphne.management.commands.runserver import get_default_application
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from engagement.management.console import PortalCommand
 from realtime import metrics_endpoint
+from realtime.management.console import PortalCommand
 from realtime.server.daphne import Server
 
 log = structlog.get_logger(__name__)

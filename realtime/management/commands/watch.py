@@ -13,9 +13,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from engagement.demo import world
-from engagement.management.console import PortalCommand
-from engagement.management.lookup import suggestion
-from engagement.printing import printable
+from realtime.management.console import PortalCommand, suggestion
+from realtime.printing import printable
 from realtime.protocol.inbound import SEVERITIES, TOPICS
 from realtime.watching import lines
 from realtime.watching.errors import WatchError

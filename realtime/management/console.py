@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 import time
@@ -15,10 +16,10 @@ from django_rich.management import RichCommand
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engagement.printing import printable
+from realtime.printing import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells report it."""
@@ -31,6 +32,9 @@ USAGE = 2
 
 PATIENCE_SECONDS = 2.0
 """Work shorter than this shows no progress bar."""
+
+MAX_LISTED = 12
+"""Names that an error lists at most."""
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, DjangoHelpFormatter):
@@ -104,6 +108,23 @@ def _remedy(error: Exception) -> str:
 def first_line(error: Exception) -> str:
     """Return what an error says, on one line; its name where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def suggestion(wrong: str, names: Iterable[str]) -> str:
+    """Return what to say after "there is no such name": the close ones, else the first `MAX_LISTED` of all."""
+    known = sorted(set(names))
+    folded = {name.casefold(): name for name in known}
+    close = [folded[hit] for hit in difflib.get_close_matches(wrong.casefold(), folded, n=3, cutoff=0.5)]
+    if close:
+        return f"Did you mean {' or '.join(repr(name) for name in close)}?"
+    return listed(known)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return a sentence that lists the names there are, the first `MAX_LISTED` of them."""
+    known = sorted(set(names))
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    return f"There are: {', '.join(known[:MAX_LISTED])}{more}."
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engagement.addresses import network_of
+from realtime.addresses import network_of
 
 
 @pytest.mark.parametrize(

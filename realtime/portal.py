@@ -1,0 +1,97 @@
+"""The portal that the engine is installed into, as far as the engine must know it: one declaration of the portal's own.
+
+`REALTIME_PORTAL` in the settings names it: the dotted path of a class derived from `Portal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from uuid import UUID
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from django.db.models import Field, Model, QuerySet
+
+
+class Scope(Protocol):
+    """A user's place in the tenancy: all clients of one MSP (`client_id` is None), or one client of it. Comparable."""
+
+    @property
+    def role(self) -> str:
+        """What the portal calls the user's role."""
+
+    @property
+    def msp_id(self) -> UUID:
+        """The MSP."""
+
+    @property
+    def client_id(self) -> UUID | None:
+        """The client, where the user sees that one only."""
+
+    @property
+    def is_msp(self) -> bool:
+        """True where the scope spans an MSP's clients."""
+
+
+class Portal:
+    """Who the clients are, whose they are, and who may see them. A portal derives from it and says so."""
+
+    client_model: ClassVar[str]
+    """The model of a client, as `app_label.Model`."""
+    msp_field: ClassVar[str] = "msp"
+    """The foreign key from a client to its MSP."""
+    msp_roles: ClassVar[Collection[str]] = frozenset()
+    """The roles of an MSP's own people."""
+
+    def scope_of(self, user: Any) -> Scope | None:
+        """Return the scope of a user; None where there is none: anonymous, inactive, without role or tenant."""
+        raise NotImplementedError
+
+    def visible_clients(self, user: Any) -> QuerySet[Any]:
+        """Return the clients that a user sees: the one rule of permission, asked at every door."""
+        raise NotImplementedError
+
+    def may_see(self, user: Any, client: Any) -> bool:
+        """Return whether a user sees a client. Override it where both rows already say so: it is asked of many."""
+        return self.visible_clients(user).filter(pk=client.pk).exists()
+
+    def users(self) -> QuerySet[Any]:
+        """Return all users, with the rows that `scope_of` reads besides."""
+        rows: QuerySet[Any] = get_user_model()._default_manager.all()
+        return rows
+
+    # What follows from these
+
+    @cached_property
+    def clients(self) -> type[Model]:
+        """The model of a client."""
+        return apps.get_model(self.client_model)
+
+    @cached_property
+    def msp(self) -> Field[Any, Any]:
+        """The field that names a client's MSP."""
+        field: Field[Any, Any] = self.clients._meta.get_field(self.msp_field)  # type: ignore[assignment]
+        return field
+
+    def msps_of(self, client_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
+        """Return the MSP of each client that is there."""
+        found = self.clients._default_manager.filter(pk__in=client_ids)
+        return dict(found.values_list("pk", self.msp.attname))
+
+
+def is_superuser(user: Any) -> bool:
+    """Return whether a user is an active superuser, who sees everything; a user model may have none."""
+    return bool(user.is_authenticated and user.is_active and getattr(user, "is_superuser", False))
+
+
+@cache
+def current() -> Portal:
+    """Return the portal's declaration."""
+    declared: type[Portal] = import_string(settings.REALTIME_PORTAL)
+    return declared()
