@@ -20,6 +20,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from engagement import access
+from engagement.live import EngagementPortal
 from engagement.models import Client, User
 from realtime import receivers
 from realtime.auth import identity as identities
@@ -300,24 +301,29 @@ class MemoryIdentities:
 
     def begin(self) -> None:
         """Have `realtime.auth.identity` find these rows."""
-        found = SimpleNamespace(
-            User=SimpleNamespace(
-                objects=_Found(self._database.statement, self.user),
-                DoesNotExist=User.DoesNotExist,
-                _meta=User._meta,
-            ),
-            Client=SimpleNamespace(objects=_Found(self._database.statement, self.client)),
-        )
+        users = _Found(self._database.statement, self.user)
+        clients = _Found(self._database.statement, self.client)
+        user_model = SimpleNamespace(objects=users, DoesNotExist=User.DoesNotExist, _meta=User._meta)
+
+        class MemoryPortal(EngagementPortal):
+            def users(self) -> Any:
+                return users
+
+            def visible_clients(self, user: Any) -> Any:
+                return clients.visible_to(user)
+
+        declared = MemoryPortal()
+        declared.clients = SimpleNamespace(_default_manager=clients)  # type: ignore[assignment]
 
         class Authentication(_JWTAuthentication):
             def __init__(self) -> None:
                 super().__init__()
-                self.user_model = found.User
+                self.user_model = user_model
 
             def get_validated_token(self, raw: bytes) -> Any:
                 return _validated(super().get_validated_token, raw)
 
-        identities.User, identities.Client = found.User, found.Client  # type: ignore[misc, assignment]
+        identities.portal = SimpleNamespace(current=lambda: declared)  # type: ignore[assignment]
         identities.JWTAuthentication = Authentication  # type: ignore[misc]
         identities.load_backend = lambda _: SimpleNamespace(get_user=self.active_user)  # type: ignore[attr-defined]
         SessionStore._get_session_from_db = lambda store: self.session(store)  # type: ignore[method-assign]
@@ -368,7 +374,7 @@ def begin(database: Database, tenants: Tenants) -> MemoryLog:
     for name in ("place", "anything"):
         _stand_in(placing, name, getattr(log, name))
     _stand_in(receivers, "record", log.record)
-    for name in ("User", "Client", "JWTAuthentication", "load_backend"):
+    for name in ("portal", "JWTAuthentication", "load_backend"):
         _stand_in(identities, name, getattr(identities, name))
     _stand_in(SessionStore, "_get_session_from_db", SessionStore._get_session_from_db)
     MemoryIdentities(database, tenants).begin()
