@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from uuid import UUID
@@ -17,6 +17,9 @@ from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model, QuerySet
+
+    from realtime.capture.tracking import TrackedModel
+    from realtime.topics import Topic
 
 
 class Scope(Protocol):
@@ -66,7 +69,36 @@ class Portal:
         rows: QuerySet[Any] = get_user_model()._default_manager.all()
         return rows
 
+    def declare_topics(self) -> Iterable[Topic]:
+        """Return the topics: the tracked models, and how each is told."""
+        raise NotImplementedError
+
+    def connect(self) -> None:
+        """Connect further signals of the portal's own, once, when Django is set up."""
+
     # What follows from these
+
+    @cached_property
+    def topics(self) -> tuple[Topic, ...]:
+        """The topics."""
+        return tuple(self.declare_topics())
+
+    def topic(self, kind: str) -> Topic | None:
+        """Return a topic by its kind; None where there is none."""
+        return self._by_kind.get(kind)
+
+    def knows(self, kind: str) -> bool:
+        """Return whether there are events of this kind, of the portal's or of the engine's own."""
+        return kind in self._by_kind or kind in {"message", "access"}
+
+    @cached_property
+    def topics_by_model(self) -> dict[type[TrackedModel], Topic]:
+        """The topics by the model whose rows they are."""
+        return {topic.model: topic for topic in self.topics}
+
+    @cached_property
+    def _by_kind(self) -> dict[str, Topic]:
+        return {topic.kind: topic for topic in self.topics}
 
     @cached_property
     def clients(self) -> type[Model]:

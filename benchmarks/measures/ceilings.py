@@ -98,12 +98,12 @@ def _place(stage: Stage, applications: list[Any], count: int) -> tuple[float, fl
 
 
 def _record(applications: list[Any]) -> None:
-    from realtime.models import Kind, Outbox
+    from realtime.models import Outbox
 
     Outbox.objects.bulk_create(
         Outbox(
             tx=uuid.uuid4(),
-            kind=Kind.INTERACTION,
+            kind="interaction",
             client_id=application.client_id,
             msp_id=application.client.msp_id,
             key=f"app:{application.pk}",

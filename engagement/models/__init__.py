@@ -4,7 +4,6 @@ from engagement.models.activity import ActiveUser, Engagement, Interaction
 from engagement.models.alerts import Alert, OriginalDetails
 from engagement.models.catalog import Agent, Application, Department
 from engagement.models.tenancy import MSP, Client, User
-from engagement.models.tracking import TrackedModel
 
 __all__ = [
     "MSP",
@@ -17,6 +16,5 @@ __all__ = [
     "Engagement",
     "Interaction",
     "OriginalDetails",
-    "TrackedModel",
     "User",
 ]

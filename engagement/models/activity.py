@@ -8,12 +8,13 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from engagement.models.base import TrackedRow, TrackedRows
 from engagement.models.catalog import Agent, Application, Department
 from engagement.models.tenancy import Client
-from engagement.models.tracking import Told, TrackedModel, TrackedQuerySet
+from realtime.capture.tracking import Told
 
 
-class Interaction(TrackedModel):
+class Interaction(TrackedRow):
     """`count` uses of one application or agent, by one person of a department, at a time.
 
     Rows come by the million, so none of its keys has an index of its own where an index in `Meta` begins with it, and
@@ -48,7 +49,7 @@ class Interaction(TrackedModel):
     flagged = models.BooleanField(default=False)
     occurred_at = models.DateTimeField(default=timezone.now)
 
-    objects = TrackedQuerySet.as_manager()
+    objects = TrackedRows.as_manager()
 
     class Meta:
         ordering = ("-occurred_at",)
@@ -81,7 +82,7 @@ class Interaction(TrackedModel):
         return f"{self.count} × {self.application or self.agent}"
 
 
-class Engagement(TrackedModel):
+class Engagement(TrackedRow):
     """One day's roll-up for one subject of a client: a department, an application or an agent."""
 
     _columns = ("client_id", "department_id", "application_id", "agent_id")
@@ -103,7 +104,7 @@ class Engagement(TrackedModel):
     flagged = models.PositiveBigIntegerField(default=0)
     last_activity = models.DateTimeField(null=True, blank=True)
 
-    objects = TrackedQuerySet.as_manager()
+    objects = TrackedRows.as_manager()
 
     class Meta:
         ordering = ("-day",)

@@ -19,12 +19,13 @@ from engagement.bounds import (
     one_of,
     whole_number,
 )
+from engagement.models.base import TrackedRow, TrackedRows
 from engagement.models.catalog import Agent, Application
 from engagement.models.tenancy import Client
-from engagement.models.tracking import Told, TrackedModel, TrackedQuerySet
+from realtime.capture.tracking import Told
 
 
-class Alert(TrackedModel):
+class Alert(TrackedRow):
     """Something about an application or agent that somebody must look at."""
 
     told = Told(
@@ -117,7 +118,7 @@ class Alert(TrackedModel):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TrackedQuerySet.as_manager()
+    objects = TrackedRows.as_manager()
 
     class Meta:
         ordering = ("-created_at", "-id")

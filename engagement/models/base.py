@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.db import models
 
 from engagement import access
-from engagement.models.deleting import TellingModel, TellingQuerySet
+from realtime.capture.access_rows import AccessModel
+from realtime.capture.deleting import TellingModel, TellingQuerySet
+from realtime.capture.tracking import TrackedModel, TrackedQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from engagement.models.tenancy import User
 
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
+_Tracked = TypeVar("_Tracked", bound=TrackedModel, covariant=True)
 
 
 class UUIDModel(TellingModel):
@@ -33,6 +36,24 @@ class ScopedQuerySet(TellingQuerySet[_Row]):
     def visible_to(self, viewer: User | AnonymousUser) -> Self:
         """Return the rows of the clients that `viewer` may see; none for whom no client is visible."""
         return self.filter(access.client_filter(viewer, "client"))
+
+
+class TrackedRows(TrackedQuerySet[_Tracked], ScopedQuerySet[_Tracked]):  # type: ignore[override]
+    """Rows of clients whose writes are told live."""
+
+
+class TrackedRow(TrackedModel, UUIDModel):
+    """A row of a client whose writes are told live."""
+
+    class Meta:
+        abstract = True
+
+
+class AccessRow(AccessModel, UUIDModel):
+    """A row that decides who may see what."""
+
+    class Meta:
+        abstract = True
 
 
 def scoped_manager() -> Any:

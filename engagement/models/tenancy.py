@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 
 from engagement import access
 from engagement.bounds import one_of
-from engagement.models.access_rows import AccessModel, AccessQuerySet
-from engagement.models.base import UUIDModel
-from engagement.models.deleting import TellingQuerySet
+from engagement.models.base import AccessRow, UUIDModel
+from realtime.capture.access_rows import AccessQuerySet
+from realtime.capture.deleting import TellingQuerySet
 
 
 class MSP(UUIDModel):
@@ -42,7 +42,7 @@ class ClientQuerySet(AccessQuerySet["Client"]):
         return self.filter(access.client_filter(viewer))
 
 
-class Client(AccessModel):
+class Client(AccessRow):
     """A tenant company, looked after by one MSP."""
 
     access_fields = ("msp",)
@@ -95,7 +95,7 @@ class UserManager(DjangoUserManager.from_queryset(UserQuerySet)["User"]):  # typ
     """Django's user manager over `UserQuerySet`."""
 
 
-class User(AccessModel, AbstractUser):
+class User(AccessRow, AbstractUser):
     """Somebody who signs in: of an MSP, of a client, or (no role) of the portal itself."""
 
     access_fields = ("role", "msp", "client", "is_active", "is_superuser", "password")

@@ -19,10 +19,10 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 from django.db.models import F
 from django.utils import timezone
 
-from realtime import metrics
+from realtime import metrics, portal
 from realtime.events import rendering, rows
 from realtime.events.rendering import Recorded, Rendered
-from realtime.models import DayTotal, DeadLetter, Kind, Log, Outbox
+from realtime.models import DayTotal, DeadLetter, Log, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,7 +138,8 @@ def sum_anew(letters: Iterable[DeadLetter], using: str) -> None:
     """Have the day totals that these counted on, or would count on, summed from the interactions when next told."""
     subjects = set()
     for letter in letters:
-        if letter.kind == Kind.INTERACTION:
+        topic = portal.current().topic(letter.kind)
+        if topic is not None and topic.uses_of_day is not None:
             try:
                 subjects.add(uuid.UUID(letter.key.partition(":")[2]))
             except ValueError:
@@ -151,7 +152,7 @@ def report(failed: Sequence[Failed]) -> None:
     told: Counter[tuple[str, str]] = Counter()
     for each in failed:
         kind = each.rows[0].kind
-        metrics.dead_lettered.labels(kind if kind in Kind.values else "unknown").inc(len(each.rows))
+        metrics.dead_lettered.labels(kind if portal.current().knows(kind) else "unknown").inc(len(each.rows))
         told[kind, type(each.error).__qualname__] += 1
         if told[kind, type(each.error).__qualname__] == 1:
             log.error(

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from realtime import metrics, portal, telemetry
 from realtime.events import publisher, rows
-from realtime.models import Kind, Outbox
+from realtime.models import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Fact:
     Equal `key`s of one transaction fold.
     """
 
-    kind: Kind
+    kind: str
     client_id: UUID | None
     facts: Any
     key: str = ""
@@ -60,10 +60,12 @@ def record(facts: Sequence[Fact], using: str | None = None) -> None:
         parameters = rows.to_database(Outbox, PARAMETERS, values, alias)
         rows.insert(Outbox, COLUMNS, parameters, alias, each=_values_sql(alias))
     for fact in facts:
-        _count[fact.kind].inc()
+        _counter(fact.kind).inc()
 
 
-_count = {kind: metrics.recorded.labels(kind) for kind in Kind}
+@cache
+def _counter(kind: str) -> Any:
+    return metrics.recorded.labels(kind)
 
 
 def _text(facts: Any) -> str:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
-from django.db.models import IntegerField, Sum, TextField, UUIDField, Value
+from django.db.models import IntegerField, TextField, UUIDField, Value
 from django.utils import timezone
 
-from engagement.actions.rollups import bounds
-from engagement.models import Interaction
-from realtime.models import DayTotal, Kind, Outbox
+from realtime import portal
+from realtime.models import DayTotal, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -31,9 +30,6 @@ SUM_AGAIN = timedelta(hours=1)
 DAY_TOTAL = ("subject", "day", "total", "summed_at")
 """The fields of a total that are kept."""
 
-SUBJECTS = {"app": "application_id", "agent": "agent_id"}
-"""The column of an interaction that names its subject, by what the key of its facts begins with."""
-
 
 class Counting:
     """Counts facts of events on today's totals, within one round of placing. It writes nothing: the round does."""
@@ -43,12 +39,12 @@ class Counting:
         self._now = timezone.now()
         self._totals: dict[str, DayTotal] = {}
 
-    def count(self, events: Sequence[tuple[str, Iterable[Mapping[str, Any]]]]) -> list[int]:
-        """Count the facts of events, each of the subject of its key (`app:<id>`, `agent:<id>`).
+    def count(self, kind: str, events: Sequence[tuple[str, Iterable[Mapping[str, Any]]]]) -> list[int]:
+        """Count the facts of events of a topic, each of the subject of its key (`<beginning>:<id>`).
 
-        Return each event's total, with its own facts. The facts must be in the outbox still.
+        Return each event's total, with its own facts (`count`, `day`). The facts must be in the outbox still.
         """
-        self._read({key for key, _ in events} - self._totals.keys())
+        self._read(kind, {key for key, _ in events} - self._totals.keys())
         today = self._now.date().isoformat()
         found = []
         for key, facts in events:
@@ -61,12 +57,12 @@ class Counting:
         """Return the totals as they are to be kept."""
         return list(self._totals.values())
 
-    def _read(self, keys: Collection[str]) -> None:
+    def _read(self, kind: str, keys: Collection[str]) -> None:
         today, since = self._now.date(), self._now - SUM_AGAIN
         by_id = {_id(key): key for key in keys}
         found = DayTotal.objects.using(self._using).filter(pk__in=by_id, day=today, summed_at__gt=since)
         kept = {by_id[row.subject]: row for row in found}
-        sums = _summed([key for key in keys if key not in kept], today, self._using)
+        sums = _summed(kind, [key for key in keys if key not in kept], today, self._using)
         self._totals |= kept | {
             key: DayTotal(subject=_id(key), day=today, total=total, summed_at=self._now)
             for key, total in sums.items()
@@ -77,27 +73,25 @@ def _id(key: str) -> UUID:
     return UUID(key.partition(":")[2])
 
 
-def _summed(keys: Sequence[str], day: date, using: str) -> dict[str, int]:
-    """Return the sums of the day's interactions, but for those whose facts wait in the outbox.
+def _summed(kind: str, keys: Sequence[str], day: date, using: str) -> dict[str, int]:
+    """Return the sums of the day's uses, but for those whose facts wait in the outbox.
 
-    In one query, so of one moment: an interaction and its fact are committed together.
+    In one query, so of one moment: a use and its fact are committed together.
     """
-    if not keys:
+    topic = portal.current().topic(kind)
+    if not keys or topic is None or topic.uses_of_day is None:
         return {}
-    start, end = bounds(day)
+    ids: dict[str, list[UUID]] = {}
+    for key in keys:
+        ids.setdefault(key.partition(":")[0], []).append(_id(key))
     queries = [
-        Interaction.objects.using(using)
-        .filter(**{f"{column}__in": ids}, occurred_at__gte=start, occurred_at__lt=end)
-        .order_by()
-        .values(column)
-        .annotate(sum=Sum("count"), key=Value(prefix), facts=Value("", TextField()))
-        .values_list(column, "sum", "key", "facts")
-        for prefix, column in SUBJECTS.items()
-        if (ids := [_id(key) for key in keys if key.startswith(f"{prefix}:")])
+        query.order_by().annotate(facts=Value("", TextField()))
+        for query in topic.uses_of_day(ids, day, using)
     ]
     waiting = (
         Outbox.objects.using(using)
-        .filter(kind=Kind.INTERACTION, key__in=keys)
+        .filter(kind=kind, key__in=keys)
+        .order_by()
         .annotate(subject=Value(None, UUIDField()), sum=Value(0, IntegerField()))
         .values_list("subject", "sum", "key", "facts")
     )

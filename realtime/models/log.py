@@ -16,11 +16,8 @@ from django.utils import timezone
 
 
 class Kind(models.TextChoices):
-    """What an outbox row is about, and so how it is rendered."""
+    """What an outbox row is about, besides the topics that the portal declares, and so how it is rendered."""
 
-    ENGAGEMENT = "engagement"
-    INTERACTION = "interaction"
-    ALERT = "alert"
     MESSAGE = "message", "given as it goes out"
     ACCESS = "access", "who may see what has changed"
 
@@ -29,7 +26,7 @@ class RecordedChange(models.Model):
     """A change as its own transaction recorded it. Rows of one `tx`, `kind`, client and `key` are one event."""
 
     tx = models.UUIDField(help_text="The transaction: what it recorded is folded")
-    kind = models.CharField(max_length=16, choices=Kind.choices)
+    kind = models.CharField(max_length=16, help_text="A topic of the portal's; message, or access")
     client_id = models.UUIDField(null=True)
     msp_id = models.UUIDField(null=True)
     key = models.CharField(max_length=64, blank=True, help_text="What is folded with what; empty: nothing")

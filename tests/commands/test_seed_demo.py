@@ -24,7 +24,7 @@ from engagement.models import (
     Interaction,
     User,
 )
-from engagement.signals import rows_changed
+from realtime.capture.signals import rows_changed
 from realtime.models import Outbox
 from tests.factories import ClientFactory, MSPFactory, UserFactory
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from engagement import actions, errors
 from engagement.models import ActiveUser, Client, Engagement, Interaction
-from engagement.signals import rows_changed
+from realtime.capture.signals import rows_changed
 from tests.engagement.concurrency import in_threads
 from tests.factories import (
     AgentFactory,

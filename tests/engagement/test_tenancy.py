@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engagement.models import MSP, Client, User
-from engagement.signals import access_changed
+from realtime.capture.signals import access_changed
 from tests.factories import UserFactory, tenant
 
 pytestmark = pytest.mark.django_db

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, connections, transaction
 
 from engagement.models import Alert, Interaction
-from realtime import metrics, receivers
+from realtime import metrics, portal
 from realtime.events import placing, publisher, recording
 from realtime.models import Event, Kind, Outbox
 from tests.factories import AlertFactory, InteractionFactory
@@ -109,8 +110,9 @@ def test_a_fault_of_ours_fails_no_write_and_is_counted(tenant, monkeypatch, brok
     alert = AlertFactory(client=tenant.client, details="before")
     use = InteractionFactory(client=tenant.client, application=tenant.application)
     before = failures()
-    monkeypatch.setitem(receivers._FACTS, Alert, failing)
-    monkeypatch.setitem(receivers._FACTS, Interaction, failing)
+    topics = portal.current().topics_by_model
+    for model in (Alert, Interaction):
+        monkeypatch.setitem(topics, model, replace(topics[model], facts=failing))
     if broken == "everything":
         monkeypatch.setattr(recording, "_text", failing)
     alert.details = "after"
@@ -153,7 +155,7 @@ def test_an_alert_that_goes_with_its_client_is_told_to_the_msp(tenant):
     placing.place(100, "default")
     msp_id = tenant.msp.pk
     tenant.client.delete()
-    assert Outbox.objects.filter(kind=Kind.ALERT, msp_id=msp_id).count() == 1
+    assert Outbox.objects.filter(kind="alert", msp_id=msp_id).count() == 1
 
 
 def test_a_thousand_changes_of_one_transaction_are_one_transaction_s(tenant):

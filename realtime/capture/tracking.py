@@ -18,15 +18,14 @@ from django.db.models import Q, sql
 from django.db.models.constants import OnConflict
 from django.db.models.signals import class_prepared, pre_delete
 
-from engagement.models import deleting, stored
-from engagement.models.base import ScopedQuerySet, UUIDModel
-from engagement.models.deleting import key_of, root_of, tell
-from engagement.signals import Change
+from realtime.capture import deleting, stored
+from realtime.capture.deleting import TellingModel, TellingQuerySet, key_of, root_of, tell
+from realtime.capture.signals import Change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from engagement.models.stored import Values
+    from realtime.capture.stored import Values
 
 _Tracked = TypeVar("_Tracked", bound="TrackedModel", covariant=True)
 
@@ -62,8 +61,8 @@ class Told:
         return () if self.others == "by key" else self.columns
 
 
-class TrackedQuerySet(ScopedQuerySet[_Tracked]):
-    """A scoped queryset whose writes are told."""
+class TrackedQuerySet(TellingQuerySet[_Tracked]):
+    """A queryset whose writes are told."""
 
     def update(self, **values: Any) -> int:
         """Update the rows, and tell of them: exactly those that were updated, as they are now.
@@ -226,7 +225,7 @@ class _Inserting:
         tell(self.model, changes, self.using)
 
 
-class TrackedModel(UUIDModel):
+class TrackedModel(TellingModel):
     """A model whose changes are told. A subclass declares what of it, and takes `objects` as its base manager."""
 
     told: ClassVar[Told]

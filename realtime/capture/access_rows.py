@@ -13,9 +13,8 @@ from django.db import models, router, transaction
 from django.db.models import Q
 from django.db.models.signals import post_delete, post_save
 
-from engagement.models.base import UUIDModel
-from engagement.models.deleting import TellingQuerySet
-from engagement.signals import access_changed
+from realtime.capture.deleting import TellingModel, TellingQuerySet
+from realtime.capture.signals import access_changed
 
 _Row = TypeVar("_Row", bound="AccessModel", covariant=True)
 
@@ -85,7 +84,7 @@ class AccessQuerySet(TellingQuerySet[_Row]):
         return found
 
 
-class AccessModel(UUIDModel):
+class AccessModel(TellingModel):
     """A model whose rows decide who may see what."""
 
     access_fields: ClassVar[tuple[str, ...]] = ()
@@ -111,7 +110,7 @@ class AccessModel(UUIDModel):
     @classmethod
     def decides_access(cls, names: Iterable[str]) -> bool:
         """Return whether one of these columns (by name, or by the name of its key) decides who may see what."""
-        fields = [cls._meta.get_field(name) for name in ("id", *cls.access_fields)]
+        fields = [cls._meta.get_field(name) for name in (cls._meta.pk.name, *cls.access_fields)]
         deciding = {"pk", *(field.name for field in fields), *(field.attname for field in fields)}  # type: ignore[union-attr]
         return not deciding.isdisjoint(names)
 

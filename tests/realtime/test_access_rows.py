@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from engagement.models import MSP, Client, User
-from engagement.signals import access_changed
+from realtime.capture.signals import access_changed
 from realtime.models import Outbox
 from tests.access_writes import DELETES, RELATED, USER_CHANGES, WRITES
 from tests.factories import ClientFactory, MSPFactory, UserFactory

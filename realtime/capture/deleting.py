@@ -13,8 +13,8 @@ from django.db import models, router, transaction
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_delete, pre_delete
 
-from engagement.models import stored
-from engagement.signals import Change, rows_changed
+from realtime.capture import stored
+from realtime.capture.signals import Change, rows_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

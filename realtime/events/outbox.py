@@ -1,0 +1,27 @@
+"""What waits in the outbox, for who renders: rows that will be told later say what is no longer in their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from realtime.models import Outbox
+
+
+class Waiting(NamedTuple):
+    """A recorded change that is not sequenced yet."""
+
+    key: str
+    client_id: UUID | None
+    msp_id: UUID | None
+    facts: dict[str, Any]
+
+
+def waiting(kind: str, keys: Collection[str]) -> list[Waiting]:
+    """Return what waits of a kind under these keys, in the order in which it was recorded."""
+    rows = Outbox.objects.filter(kind=kind, key__in=keys).order_by("pk")
+    values = rows.values_list("key", "client_id", "msp_id", "facts")
+    return [Waiting(key, client, msp, msgspec.json.decode(facts)) for key, client, msp, facts in values]
