@@ -17,7 +17,7 @@ from django.views.generic import TemplateView
 from engagement import access
 from engagement.api.auth import me
 from engagement.models import User
-from realtime.api.views import positions_before
+from realtime.positions import positions_before
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -45,5 +45,5 @@ class SpaView(LoginRequiredMixin, TemplateView):
         user = self.request.user
         if not isinstance(user, User):
             raise TypeError(f"a signed-in request has a User, not {user!r}")
-        boot = positions_before(user, None) | {"me": me(user)}
+        boot = positions_before(user) | {"me": me(user)}
         return super().get_context_data(boot=boot, **kwargs)

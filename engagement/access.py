@@ -32,6 +32,7 @@ class Role(enum.StrEnum):
 
 MSP_ROLES = frozenset({Role.MSP_ADMIN, Role.MSP_USER})
 CLIENT_ROLES = frozenset({Role.CLIENT_ADMIN, Role.CLIENT_USER})
+ADMIN_ROLES = frozenset({Role.MSP_ADMIN, Role.CLIENT_ADMIN})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
@@ -52,6 +54,15 @@ class Portal:
     msp_roles: ClassVar[Collection[str]] = frozenset()
     """The roles of an MSP's own people."""
 
+    admin_roles: ClassVar[Collection[str]] = frozenset()
+    """The roles whose staff see, in the admin site, who is connected, and the overview."""
+    admin_pages: ClassVar[Sequence[tuple[str, str]]] = ()
+    """Pages of the portal's own that the engine's lists in the admin site link to: a text, and a URL's name."""
+    model_admin: ClassVar[str] = "django.contrib.admin.ModelAdmin"
+    """The class that the engine's admins derive from."""
+    api_view: ClassVar[str] = "rest_framework.views.APIView"
+    """The class that the engine's REST views derive from: it authenticates, and answers refusals."""
+
     def scope_of(self, user: Any) -> Scope | None:
         """Return the scope of a user; None where there is none: anonymous, inactive, without role or tenant."""
         raise NotImplementedError
@@ -68,6 +79,22 @@ class Portal:
         """Return all users, with the rows that `scope_of` reads besides."""
         rows: QuerySet[Any] = get_user_model()._default_manager.all()
         return rows
+
+    def snapshot(self, client_id: UUID) -> dict[str, Any]:
+        """Return a client's figures as they are now: what `request_update` is answered with. Read-only."""
+        return {}
+
+    def acknowledge(self, user: Any, alert_id: UUID) -> tuple[str, datetime] | None:
+        """Acknowledge an alert. Return who did so first, by name, and when; None where the user sees no such alert."""
+        return None
+
+    def default_password(self, username: str) -> str | None:
+        """Return the password of a login of a demo, for `manage.py watch`; None: it is asked for."""
+        return None
+
+    def prune(self, before: datetime) -> int:
+        """Delete old rows of the portal's own, together with those of the engine. Return how many."""
+        return 0
 
     def declare_topics(self) -> Iterable[Topic]:
         """Return the topics: the tracked models, and how each is told."""
@@ -110,6 +137,18 @@ class Portal:
         """The field that names a client's MSP."""
         field: Field[Any, Any] = self.clients._meta.get_field(self.msp_field)  # type: ignore[assignment]
         return field
+
+    def client_key(self, text: object) -> Any:
+        """Return the key of a client that `text` stands for; None where it stands for none."""
+        try:
+            return self.clients._meta.pk.to_python(text)
+        except (ValidationError, ValueError):
+            return None
+
+    def client_names(self, client_ids: Collection[Any]) -> dict[Any, str]:
+        """Return what clients are called, in one query."""
+        found = self.clients._default_manager.in_bulk([key for key in client_ids if key])
+        return {key: str(client) for key, client in found.items()}
 
     def msps_of(self, client_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
         """Return the MSP of each client that is there."""

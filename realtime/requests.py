@@ -14,10 +14,7 @@ import structlog
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError
 
-from engagement import actions, figures
-from engagement.errors import NotAllowed
-from engagement.models import Alert
-from realtime import bookmarks, metrics, subscriptions
+from realtime import bookmarks, metrics, portal, subscriptions
 from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.events import reading
@@ -170,13 +167,7 @@ def _snapshot(client_id: str, streams: list[str]) -> tuple[dict[str, int], dict[
     What happens while the figures are read comes again as an event, and is never missed.
     """
     positions = reading.heads(streams)
-    key = UUID(client_id)
-    data: dict[str, Any] = {
-        "departments": figures.departments(key),
-        "applications": figures.applications(key),
-        "agents": figures.agents(key),
-    }
-    return positions, data
+    return positions, portal.current().snapshot(UUID(client_id))
 
 
 async def _acknowledge(connection: Connection, message: inbound.Acknowledge) -> None:
@@ -197,14 +188,9 @@ async def _acknowledge(connection: Connection, message: inbound.Acknowledge) -> 
 def _acknowledge_alert(identity: Identity, alert_id: UUID) -> tuple[str, datetime] | None:
     try:
         user = identities.user_of(identity)
-        alert = actions.acknowledge_alert(Alert.objects.visible_to(user).get(pk=alert_id), user)
-    except (ObjectDoesNotExist, NotAllowed):  # unknown or foreign; or it, or the user, went between two reads
+    except ObjectDoesNotExist:  # the user went meanwhile
         return None
-    if alert.acknowledged_at is None:
-        raise RuntimeError("An acknowledged alert has no time.")
-    # Nobody, where who acknowledged it first was deleted since.
-    by = alert.acknowledged_by
-    return by.get_username() if by else "", alert.acknowledged_at
+    return portal.current().acknowledge(user, alert_id)
 
 
 _ANSWERS: dict[type, Callable[[Connection, Any], Awaitable[None]]] = {

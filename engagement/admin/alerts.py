@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,6 +19,7 @@ from engagement.actions.alerts import check_change
 from engagement.admin.catalog import TENANT_FILTERS
 from engagement.admin.export import csv_response, newest_first
 from engagement.admin.scoping import EVERYBODY, SameClientForm, ScopedAdmin, viewer_of
+from engagement.admin.test_event import send_test_event
 from engagement.bounds import check_frameworks, framework_names
 from engagement.errors import EngagementError
 from engagement.models import Alert, OriginalDetails, User
@@ -112,6 +114,11 @@ class AlertAdmin(ScopedAdmin):
     readonly_fields = ("acknowledged_by", "acknowledged_at", "created_at", "updated_at", "whole_details")
     date_hierarchy = "created_at"
     actions = ("assign_to_me", "mark_complete", "reopen", "acknowledge", "export_csv")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that sends a test event."""
+        view = self.admin_site.admin_view(send_test_event)
+        return [path("test-event/", view, name="engagement_test_event"), *super().get_urls()]
 
     @admin.display(description="severity", ordering="severity")
     def badge(self, alert: Alert) -> SafeString:

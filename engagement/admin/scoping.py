@@ -30,7 +30,7 @@ else:
     ModelAdmin = admin.ModelAdmin
     ModelForm = forms.ModelForm
 
-ADMINS = frozenset({Role.MSP_ADMIN, Role.CLIENT_ADMIN})
+ADMINS = access.ADMIN_ROLES
 EVERYBODY = frozenset(Role)
 NOBODY: frozenset[Role] = frozenset()
 
@@ -64,6 +64,15 @@ def _condition(model: type[models.Model], viewer: User) -> Q:
             else Q(client_id=scope.client_id)
         )
     return access.client_filter(viewer, "" if model is Client else "client")
+
+
+def may(request: HttpRequest, roles: frozenset[Role]) -> bool:
+    """Return whether the viewer is a superuser, or staff with one of `roles`."""
+    user = request.user
+    if not isinstance(user, User) or not user.is_active or not user.is_staff:
+        return False
+    scope = access.scope_of(user)
+    return user.is_superuser or (scope is not None and scope.role in roles)
 
 
 def has_tenant(model: type[models.Model]) -> bool:

@@ -21,7 +21,7 @@ from engagement.api.base import (
     INVALID,
     NOT_FOUND,
     PortalAPIView,
-    Positioned,
+    answer_with_positions,
     visible_or_404,
 )
 from engagement.api.clients import Pages
@@ -125,7 +125,7 @@ class AlertFilter(django_filters.FilterSet):
 
 
 class PositionedPages(Pages):
-    """Pages of an answer that `Positioned` adds to: the schema tells those members too."""
+    """Pages of an answer with positions to go live from: the schema tells those members too."""
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return the schema of a page."""
@@ -138,7 +138,7 @@ class PositionedPages(Pages):
         return told
 
 
-class AlertListView(Positioned, PortalAPIView, ListAPIView[Alert]):
+class AlertListView(PortalAPIView, ListAPIView[Alert]):
     """The alerts of the clients that the caller sees."""
 
     serializer_class = AlertSerializer
@@ -164,7 +164,7 @@ class AlertListView(Positioned, PortalAPIView, ListAPIView[Alert]):
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List alerts, newest first unless `ordering` says otherwise."""
-        return self.answer(None, lambda: self.list(request, *args, **kwargs).data)
+        return answer_with_positions(request, None, lambda: self.list(request, *args, **kwargs).data)
 
 
 @extend_schema(parameters=[ALERT_ID])

@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from engagement.api import errors
 from engagement.api.parsers import JSONParser
+from engagement.live import positions_before
 from engagement.models import Client
 
 Row = TypeVar("Row", bound=Model)
@@ -107,19 +108,12 @@ class ClientView(PortalAPIView):
         )
 
 
-class Positioned:
-    """An answer that `realtime` adds the stream's position to, by subclassing the view."""
+def answer_with_positions(
+    request: Request, client: Client | None, read: Callable[[], dict[str, Any]]
+) -> Response:
+    """Answer what `read` returns, and the positions of the streams to go live from. They are read first.
 
-    def positions_before(self, client: Client | None) -> dict[str, Any] | None:
-        """Return members to add to the answer, read *before* its data; None for nothing to add.
-
-        From a position read before the data, a page goes live without a hole: at worst it hears again of what
-        the answer holds already. `client` is None where the answer spans all the clients that the viewer
-        sees.
-        """
-        return None
-
-    def answer(self, client: Client | None, read: Callable[[], dict[str, Any]]) -> Response:
-        """Read the positions, then the data."""
-        positions = self.positions_before(client) or {}
-        return Response(read() | positions)
+    `client` is None where the answer spans all the clients that the viewer sees.
+    """
+    positions = positions_before(request.user, client.pk if client else None)
+    return Response(read() | positions)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from engagement import figures
-from engagement.api.base import NOT_FOUND, ClientView, PortalAPIView, Positioned
+from engagement.api.base import NOT_FOUND, ClientView, PortalAPIView, answer_with_positions
 from engagement.models import Client
 from engagement.payloads import text
 
@@ -169,14 +169,15 @@ class ClientDetailView(ClientView):
         return Response(ClientSerializer(self.client).data)
 
 
-class DashboardView(Positioned, ClientView):
+class DashboardView(ClientView):
     """Everything a client's dashboard shows."""
 
     @extend_schema(operation_id="clients_dashboard", responses={200: Dashboard, 404: NOT_FOUND})
     def get(self, request: Request, client_id: str) -> Response:
         """Return the figures of a client's departments, applications and agents, its productivity and its totals."""
         client = self.client
-        return self.answer(
+        return answer_with_positions(
+            self.request,
             client,
             lambda: {"client_id": text(client.pk), "client": client.name} | figures.dashboard(client.pk),
         )

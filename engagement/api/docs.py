@@ -31,13 +31,18 @@ YAML, HTML = "application/vnd.oai.openapi", "text/html"
 
 
 def add_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add `REFUSALS` to every operation that does not describe them itself (a post-processing hook of spectacular)."""
+    """Add `REFUSALS` to every operation that does not describe them itself; and to every refusal, what it looks like.
+
+    A post-processing hook of spectacular.
+    """
     schema = {"$ref": "#/components/schemas/Refusal"}
     for operations in result["paths"].values():
         for operation in operations.values():
             for status, description in REFUSALS.items():
-                answer = {"content": {"application/json": {"schema": schema}}, "description": description}
-                operation["responses"].setdefault(status, answer)
+                operation["responses"].setdefault(status, {"description": description})
+            for status, answer in operation["responses"].items():
+                if status >= "400":
+                    answer.setdefault("content", {"application/json": {"schema": schema}})
     return result
 
 

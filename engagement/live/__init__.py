@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 
-from engagement import access
+from engagement import access, actions, sign_in
+from engagement import figures as today
+from engagement.demo import world
+from engagement.errors import NotAllowed
 from engagement.live import alerts, figures, interactions
 from engagement.models import Alert, Client, Engagement, Interaction, User
 from engagement.signals import interactions_imported
 from realtime.portal import Portal
+from realtime.positions import positions_before
 from realtime.receivers import record_safely
 from realtime.topics import Topic
+
+__all__ = ["EngagementPortal", "positions_before"]
 
 
 class EngagementPortal(Portal):
@@ -22,6 +31,10 @@ class EngagementPortal(Portal):
 
     client_model = "engagement.Client"
     msp_roles = access.MSP_ROLES
+    admin_roles = access.ADMIN_ROLES
+    admin_pages = (("Send a test event", "admin:engagement_test_event"),)
+    model_admin = "engagement.admin.scoping.BoundedSearch"
+    api_view = "engagement.api.base.PortalAPIView"
 
     def scope_of(self, user: Any) -> access.Scope | None:
         """Return the scope of a user, by the rule of `engagement.access`."""
@@ -39,6 +52,38 @@ class EngagementPortal(Portal):
         """Return all users, with their clients: a client says who the user's MSP is."""
         rows: QuerySet[User] = User.objects.select_related("client")
         return rows
+
+    def snapshot(self, client_id: UUID) -> dict[str, Any]:
+        """Return a client's figures of today."""
+        return {
+            "departments": today.departments(client_id),
+            "applications": today.applications(client_id),
+            "agents": today.agents(client_id),
+        }
+
+    def acknowledge(self, user: User, alert_id: UUID) -> tuple[str, datetime] | None:
+        """Acknowledge an alert that the user sees."""
+        try:
+            alert = actions.acknowledge_alert(Alert.objects.visible_to(user).get(pk=alert_id), user)
+        except (
+            ObjectDoesNotExist,
+            NotAllowed,
+        ):  # unknown or foreign; or it, or the user, went between two reads
+            return None
+        if alert.acknowledged_at is None:
+            raise RuntimeError("An acknowledged alert has no time.")
+        # Nobody, where who acknowledged it first was deleted since.
+        by = alert.acknowledged_by
+        return by.get_username() if by else "", alert.acknowledged_at
+
+    def default_password(self, username: str) -> str | None:
+        """Return the demo's password, for its logins, where this is no production."""
+        is_demo = settings.DEBUG and username in {login.username for login in world.LOGINS}
+        return world.DEFAULT_PASSWORD if is_demo else None
+
+    def prune(self, before: datetime) -> int:
+        """Delete old rows of sign-ins and sessions."""
+        return sign_in.prune(before)
 
     def declare_topics(self) -> tuple[Topic, ...]:
         """Return what is told live: alerts, uses of AI services, and each day's figures."""

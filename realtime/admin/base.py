@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import enum
 from datetime import datetime
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -14,12 +14,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.module_loading import import_string
 from django.utils.text import capfirst
 
-from engagement import access
-from engagement.access import Role
-from engagement.admin.scoping import ADMINS, BoundedSearch, viewer_of
-from engagement.models import Client, User
+from realtime import portal
 
 MOST_LISTED = 10_000
 """Rows that a list pages through; what is older is found by filters. Counting ten million would take seconds."""
@@ -27,8 +25,20 @@ MOST_LISTED = 10_000
 
 if TYPE_CHECKING:  # generic to the type checker only
     AnyPaginator = Paginator[Any]
+    PortalModelAdmin = admin.ModelAdmin[Any]
 else:
     AnyPaginator = Paginator
+    PortalModelAdmin = import_string(portal.current().model_admin)
+
+
+class Viewers(enum.Enum):
+    """Whose staff sees a page. Superusers see all."""
+
+    NOBODY = enum.auto()
+    ADMINS = enum.auto()
+    """Those with a role in the portal's `admin_roles`."""
+    EVERYBODY = enum.auto()
+    """All with a scope."""
 
 
 class BoundedPaginator(AnyPaginator):
@@ -41,16 +51,11 @@ class BoundedPaginator(AnyPaginator):
         return rows[:MOST_LISTED].count() if isinstance(rows, QuerySet) else len(rows)
 
 
-def tenant_condition(viewer: User) -> Q:
+def tenant_condition(viewer: Any) -> Q:
     """Return the condition on rows with a bare `client_id` that `viewer` sees their client."""
-    if viewer.is_active and viewer.is_superuser:
+    if portal.is_superuser(viewer):
         return Q()
-    return Q(client_id__in=Client.objects.visible_to(viewer).values("pk"))
-
-
-def client_names(ids: Collection[UUID | None]) -> dict[UUID, str]:
-    """Return the names of clients, in one query."""
-    return dict(Client.objects.filter(pk__in=[key for key in ids if key]).values_list("pk", "name"))
+    return Q(client_id__in=portal.current().visible_clients(viewer).values("pk"))
 
 
 def moment(at: datetime | None) -> str:
@@ -69,24 +74,22 @@ class ClientFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the choices, by name."""
-        seen = Client.objects.visible_to(viewer_of(request)).order_by("name")
-        return [(str(key), name) for key, name in seen.values_list("pk", "name")]
+        seen = portal.current().visible_clients(request.user)
+        return sorted(((str(client.pk), str(client)) for client in seen), key=itemgetter(1))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows of the chosen client."""
         chosen = self.value()
         if chosen is None:
             return queryset
-        try:
-            return queryset.filter(client_id=UUID(chosen))
-        except ValueError:
-            return queryset.none()
+        key = portal.current().client_key(chosen)
+        return queryset.none() if key is None else queryset.filter(client_id=key)
 
 
-class ReadOnlyAdmin(BoundedSearch):
-    """Rows to look at, by the roles of `viewed_by` and by superusers."""
+class ReadOnlyAdmin(PortalModelAdmin):
+    """Rows to look at, by `viewed_by` and by superusers."""
 
-    viewed_by: ClassVar[frozenset[Role]] = ADMINS
+    viewed_by: ClassVar[Viewers] = Viewers.ADMINS
     change_list_template = "realtime_admin/list.html"
     change_form_template = "realtime_admin/detail.html"
     paginator = BoundedPaginator
@@ -102,7 +105,12 @@ class ReadOnlyAdmin(BoundedSearch):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Call the list what it lists, and offer the pages beside it to who may see them."""
-        context = {"title": capfirst(self.opts.verbose_name_plural), "pages_offered": may(request, ADMINS)}
+        offered = may(request, Viewers.ADMINS)
+        context = {
+            "title": capfirst(self.opts.verbose_name_plural),
+            "pages_offered": offered,
+            "portal_pages": portal.current().admin_pages if offered else (),
+        }
         return super().changelist_view(request, context | (extra_context or {}))
 
     def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
@@ -129,7 +137,7 @@ class ReadOnlyAdmin(BoundedSearch):
 class OperatorAdmin(ReadOnlyAdmin):
     """Rows for superusers alone: their numbers count what happens at every tenant, so no permission opens them."""
 
-    viewed_by = frozenset()
+    viewed_by = Viewers.NOBODY
 
     def has_view_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
         """Return whether the viewer is a superuser."""
@@ -140,10 +148,14 @@ class OperatorAdmin(ReadOnlyAdmin):
         return self.has_view_permission(request)
 
 
-def may(request: HttpRequest, roles: frozenset[Role]) -> bool:
-    """Return whether the viewer is a superuser, or staff with one of `roles`."""
-    user = request.user
-    if not isinstance(user, User) or not user.is_active or not user.is_staff:
+def may(request: HttpRequest, viewers: Viewers) -> bool:
+    """Return whether the viewer is a superuser, or staff and one of `viewers`."""
+    user: Any = request.user
+    if not user.is_active or not user.is_staff:
         return False
-    scope = access.scope_of(user)
-    return user.is_superuser or (scope is not None and scope.role in roles)
+    if portal.is_superuser(user):
+        return True
+    scope = portal.current().scope_of(user)
+    if scope is None or viewers is Viewers.NOBODY:
+        return False
+    return viewers is Viewers.EVERYBODY or scope.role in portal.current().admin_roles

@@ -13,12 +13,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from engagement import access
-from engagement.admin.scoping import ADMINS, NOBODY, viewer_of
-from realtime import control
-from realtime.admin.base import ClientFilter, ReadOnlyAdmin, client_names, may, moment
+from realtime import control, portal
+from realtime.admin.base import ClientFilter, ReadOnlyAdmin, Viewers, may, moment
 from realtime.admin.overview import overview, overview_data
-from realtime.admin.testing import send_test_event
 from realtime.models import Asked, LiveConnection, ServerProcess
 from realtime.stats import visible_connections
 
@@ -79,11 +76,11 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the connections that the viewer may know of; a client's staff do not learn who of the MSP watches."""
-        viewer = viewer_of(request)
-        rows = visible_connections(viewer)
-        scope = access.scope_of(viewer)
-        if scope is not None and not scope.is_msp and not viewer.is_superuser:
-            rows = rows.exclude(role__in=access.MSP_ROLES)
+        declared = portal.current()
+        rows = visible_connections(request.user)
+        scope = declared.scope_of(request.user)
+        if scope is not None and not scope.is_msp and not portal.is_superuser(request.user):
+            rows = rows.exclude(role__in=declared.msp_roles)
         return rows.order_by("-opened_at")
 
     def get_list_display(self, request: HttpRequest) -> Any:
@@ -96,7 +93,6 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
         return [
             path("overview/", site.admin_view(overview), name="realtime_overview"),
             path("overview/data/", site.admin_view(overview_data), name="realtime_overview_data"),
-            path("test-event/", site.admin_view(send_test_event), name="realtime_test_event"),
             *super().get_urls(),
         ]
 
@@ -105,7 +101,7 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
         changelist = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
         self._ask_for_figures(rows)
-        names = client_names({row.client_id for row in rows})
+        names = portal.current().client_names({row.client_id for row in rows})
         for row in rows:
             row.client_name = names.get(row.client_id, "")
         changelist.result_list = rows
@@ -136,7 +132,7 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
             return "those it selects" if row.selective else "all of its MSP's"
         known = getattr(row, "client_name", None)
         if known is None:
-            known = client_names({row.client_id}).get(row.client_id, "")
+            known = portal.current().client_names({row.client_id}).get(row.client_id, "")
         return known or str(row.client_id)
 
     @admin.display(description="since", ordering="opened_at")
@@ -173,7 +169,7 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
 
     def has_disconnect_permission(self, request: HttpRequest) -> bool:
         """Return whether the viewer may close connections of those they see."""
-        return may(request, ADMINS)
+        return may(request, Viewers.ADMINS)
 
     @admin.action(description="Disconnect", permissions=["disconnect"])
     def disconnect(self, request: HttpRequest, queryset: QuerySet[LiveConnection]) -> None:
@@ -191,7 +187,7 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
 class ServerProcessAdmin(ReadOnlyAdmin):
     """Server processes, for superusers."""
 
-    viewed_by = NOBODY
+    viewed_by = Viewers.NOBODY
     list_display = ("__str__", "state", "open_connections", "started", "heartbeat", "stopped")
     search_fields = ("host", "pid")
     actions = ("drain",)
@@ -234,7 +230,7 @@ class ServerProcessAdmin(ReadOnlyAdmin):
 
     def has_drain_permission(self, request: HttpRequest) -> bool:
         """Return whether the viewer may have processes restarted."""
-        return may(request, NOBODY)
+        return may(request, Viewers.NOBODY)
 
     @admin.action(description="Drain and stop", permissions=["drain"])
     def drain(self, request: HttpRequest, queryset: QuerySet[ServerProcess]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
@@ -15,18 +14,19 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from engagement.admin.scoping import EVERYBODY, BoundedChangeList, viewer_of
+from realtime import portal
 from realtime.admin.base import (
     ClientFilter,
     OperatorAdmin,
     ReadOnlyAdmin,
-    client_names,
+    Viewers,
     moment,
     tenant_condition,
 )
 from realtime.events import rendering
 from realtime.models import Bookmark, Event, LiveConnection, Log, Outbox
 from realtime.protocol import groups
+from realtime.protocol.inbound import EVENT_TOPICS
 
 
 def pretty(text: str) -> SafeString:
@@ -41,11 +41,10 @@ class TypeFilter(admin.SimpleListFilter):
 
     title = "type"
     parameter_name = "type"
-    TYPES = ("alert", "interaction_update", "engagement_update")
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the types; changes of access only for those who see them."""
-        types = [*self.TYPES, *([rendering.ACCESS] if viewer_of(request).is_superuser else [])]
+        types = [*sorted(EVENT_TOPICS), *([rendering.ACCESS] if portal.is_superuser(request.user) else [])]
         return [(name, name.replace("_", " ")) for name in types]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -58,13 +57,13 @@ class NamedClients(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows of the viewer's clients."""
-        rows: QuerySet[Any] = super().get_queryset(request).filter(tenant_condition(viewer_of(request)))
+        rows: QuerySet[Any] = super().get_queryset(request).filter(tenant_condition(request.user))
         return rows
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Read the names of the page's clients."""
         changelist = super().get_changelist_instance(request)
-        names = client_names({row.client_id for row in changelist.result_list})
+        names = portal.current().client_names({row.client_id for row in changelist.result_list})
         for row in changelist.result_list:
             row.client_name = names.get(row.client_id, "")
         return changelist
@@ -74,16 +73,17 @@ class NamedClients(ReadOnlyAdmin):
         """Return the client's name; its id where the client is gone."""
         known = getattr(row, "client_name", None)
         if known is None:
-            known = client_names({row.client_id}).get(row.client_id, "")
+            known = portal.current().client_names({row.client_id}).get(row.client_id, "")
         return known or str(row.client_id or "–")
 
 
-class EventList(BoundedChangeList):
-    """A list of events whose addresses name them by client for who must not see their place among all."""
+def _naming_events(base: type[ChangeList]) -> type[ChangeList]:
+    """Return a list whose addresses name events by the key that `EventAdmin` gave them."""
 
-    def url_for_result(self, result: Any) -> str:
-        """Return the address of an event, by the key that `EventAdmin` gave it."""
+    def url_for_result(self: ChangeList, result: Any) -> str:
         return reverse("admin:realtime_event_change", args=(quote(result.admin_key),))
+
+    return type("EventList", (base,), {"url_for_result": url_for_result})
 
 
 @admin.register(Event)
@@ -96,7 +96,7 @@ class EventAdmin(NamedClients):
 
     ACROSS_TENANTS = frozenset({"position", "msp_seq"})
 
-    viewed_by = EVERYBODY
+    viewed_by = Viewers.EVERYBODY
     list_display = ("position", "type", "severity", "client", "client_seq", "msp_seq", "occurred")
     list_filter = (TypeFilter, ClientFilter, "occurred_at")
     search_fields = ("position__exact", "client_seq__exact")
@@ -124,7 +124,7 @@ class EventAdmin(NamedClients):
         if not (term.isascii() and term.isdigit() and len(term) <= 18):
             return queryset.none(), False
         wanted = Q(client_seq=int(term))
-        if viewer_of(request).is_superuser:
+        if portal.is_superuser(request.user):
             wanted |= Q(position=int(term))
         return queryset.filter(wanted), False
 
@@ -139,18 +139,18 @@ class EventAdmin(NamedClients):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Refuse filters by numbers that the viewer may not see."""
         across = lookup.split("__")[0] in {"pk", *self.ACROSS_TENANTS}
-        if across and (request is None or not viewer_of(request).is_superuser):
+        if across and (request is None or not portal.is_superuser(request.user)):
             return False
         return super().lookup_allowed(lookup, value, request)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list that names events as the viewer may see them."""
-        return EventList
+        return _naming_events(super().get_changelist(request, **kwargs))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Give the page's events their names in addresses."""
         changelist = super().get_changelist_instance(request)
-        of_all = viewer_of(request).is_superuser
+        of_all = portal.is_superuser(request.user)
         for event in changelist.result_list:
             event.admin_key = str(event.pk) if of_all else f"{event.client_id}.{event.client_seq}"
         return changelist
@@ -159,17 +159,15 @@ class EventAdmin(NamedClients):
         """Return the event of an address, by its client and its number there; a superuser's also by position."""
         client_id, dot, seq = object_id.partition(".")
         if not dot:
-            superuser = viewer_of(request).is_superuser
+            superuser = portal.is_superuser(request.user)
             return super().get_object(request, object_id, from_field) if superuser else None
-        try:
-            return (
-                self.get_queryset(request).filter(client_id=UUID(client_id), client_seq=int(seq[:18])).first()
-            )
-        except ValueError:
+        key = portal.current().client_key(client_id)
+        if key is None or not seq.isdecimal():
             return None
+        return self.get_queryset(request).filter(client_id=key, client_seq=int(seq[:18])).first()
 
     def _shown(self, request: HttpRequest, names: Any) -> list[Any]:
-        hidden = frozenset() if viewer_of(request).is_superuser else self.ACROSS_TENANTS
+        hidden = frozenset() if portal.is_superuser(request.user) else self.ACROSS_TENANTS
         return [name for name in names if name not in hidden]
 
     @admin.display(description="occurred", ordering="occurred_at")

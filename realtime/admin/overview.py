@@ -15,10 +15,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from engagement import access
-from engagement.admin.scoping import ADMINS, viewer_of
-from engagement.models import User
-from realtime.admin.base import client_names, may, tenant_condition
+from realtime import portal
+from realtime.admin.base import Viewers, may, tenant_condition
 from realtime.models import DeadLetter, Event, Outbox, ServerProcess
 from realtime.stats import stats, visible_connections
 
@@ -41,19 +39,19 @@ def overview(request: HttpRequest) -> HttpResponse:
 def overview_data(request: HttpRequest) -> HttpResponse:
     """Answer the figures as JSON."""
     _check(request)
-    return JsonResponse(figures(viewer_of(request)))
+    return JsonResponse(figures(request.user))
 
 
 def _check(request: HttpRequest) -> None:
-    if not may(request, ADMINS):
+    if not may(request, Viewers.ADMINS):
         raise PermissionDenied
 
 
-def figures(viewer: User) -> dict[str, Any]:
+def figures(viewer: Any) -> dict[str, Any]:
     """Return what `viewer` may see of connections, events, and (a superuser) processes."""
     counted = stats(viewer)
     top = _top(counted["client_connections"])
-    names = client_names(set(top))
+    names = portal.current().client_names(set(top))
     return {
         "at": timezone.now().isoformat(),
         "connections": counted["total_connections"],
@@ -61,8 +59,8 @@ def figures(viewer: User) -> dict[str, Any]:
         "clients": [{"name": names.get(key, str(key)), "connections": count} for key, count in top.items()],
         "events": _rates(viewer),
         "waiting": Outbox.objects.filter(tenant_condition(viewer))[:MOST_READ].count(),
-        "dead_letters": DeadLetter.objects.all()[:MOST_READ].count() if viewer.is_superuser else None,
-        "processes": _processes() if viewer.is_superuser else None,
+        "dead_letters": DeadLetter.objects.all()[:MOST_READ].count() if portal.is_superuser(viewer) else None,
+        "processes": _processes() if portal.is_superuser(viewer) else None,
     }
 
 
@@ -71,12 +69,12 @@ def _top(counts: dict[str, int]) -> dict[UUID, int]:
     return {UUID(key): count for key, count in ranked}
 
 
-def _users(viewer: User) -> int:
+def _users(viewer: Any) -> int:
     opened: QuerySet[Any] = visible_connections(viewer).open()  # type: ignore[attr-defined]
     return opened.order_by().values("user").distinct().count()
 
 
-def _rates(viewer: User) -> dict[str, Any]:
+def _rates(viewer: Any) -> dict[str, Any]:
     """Return events of the last `SECONDS` by type, and by second, oldest first."""
     now = timezone.now()
     since = now - timedelta(seconds=SECONDS)
@@ -90,10 +88,10 @@ def _rates(viewer: User) -> dict[str, Any]:
     }
 
 
-def _events(viewer: User) -> QuerySet[Event]:
+def _events(viewer: Any) -> QuerySet[Event]:
     """Return the viewer's events, newest first, along an index."""
-    scope = access.scope_of(viewer)
-    if viewer.is_superuser or scope is None:
+    scope = portal.current().scope_of(viewer)
+    if portal.is_superuser(viewer) or scope is None:
         return Event.objects.filter(tenant_condition(viewer)).order_by("-position")
     if scope.is_msp:
         return Event.objects.filter(msp_id=scope.msp_id).order_by("-msp_seq")

@@ -1,17 +1,20 @@
-"""Paths below /api/v1/.
+"""Paths below `/api/v1/`, or wherever a portal puts them. Each answers with and without a slash at its end."""
 
-They stand before the domain's: its dashboard and its alerts answer with their positions here.
-"""
+from __future__ import annotations
 
-from django.urls import path
+from django.urls import URLPattern, re_path
+from django.views import View
 
-from engagement.api.urls import CLIENT, either
 from realtime.api import schema, views
 
+
+def either(route: str, view: type[View], name: str) -> URLPattern:
+    """Return the pattern of a route that answers with and without a slash at its end."""
+    return re_path(rf"^{route}(?:/)?$", view.as_view(), name=name)
+
+
 urlpatterns = [
-    either(f"{CLIENT}/dashboard", views.LiveDashboardView, "api-dashboard"),
-    either(f"{CLIENT}/events", views.EventsView, "api-events"),
-    path("alerts/", views.LiveAlertListView.as_view(), name="api-alerts"),
+    either(r"clients/(?P<client_id>[^/]+)/events", views.EventsView, "api-events"),
     either("ws/stats", views.StatsView, "api-ws-stats"),
     either("ws/presence", views.PresenceView, "api-ws-presence"),
     either("ws/ticket", views.TicketView, "api-ws-ticket"),

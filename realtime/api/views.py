@@ -1,7 +1,4 @@
-"""Views: who is connected, who watches, what happened after a position, tickets.
-
-And the domain's views with their positions.
-"""
+"""Views: who is connected, who watches, what happened after a position, tickets."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers, status
@@ -17,12 +13,8 @@ from rest_framework.exceptions import APIException, PermissionDenied, Validation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from engagement import access
-from engagement.api.alerts import AlertListView
-from engagement.api.base import INVALID, NOT_FOUND, REFUSAL, ClientView, PortalAPIView, visible_or_404
-from engagement.api.clients import DashboardView
-from engagement.models import Client, User
-from realtime import conf, presence
+from realtime import conf, portal, presence
+from realtime.api.base import BaseView, client_or_404
 from realtime.auth import tickets
 from realtime.events import reading
 from realtime.protocol import groups
@@ -41,7 +33,7 @@ WATCHED_FIELDS: dict[str, serializers.Field[Any, Any, Any, Any]] = {
 WATCHED = inline_serializer("Watched", dict(WATCHED_FIELDS))  # a copy: the class takes its fields out
 
 
-class StatsView(PortalAPIView):
+class StatsView(BaseView):
     """Connection statistics."""
 
     @extend_schema(
@@ -63,7 +55,7 @@ class StatsView(PortalAPIView):
         return Response(stats(request.user))
 
 
-class EventsView(ClientView):
+class EventsView(BaseView):
     """A client's events after a position."""
 
     query_parameters = ("after", "limit")
@@ -77,6 +69,9 @@ class EventsView(ClientView):
             "410 where that is beyond retention: refetch the dashboard."
         ),
         parameters=[
+            OpenApiParameter(
+                "client_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="A client's id."
+            ),
             OpenApiParameter(
                 "after", int, description="A seq of the client's stream; 0: from the beginning."
             ),
@@ -94,14 +89,13 @@ class EventsView(ClientView):
                     "events": serializers.ListField(child=serializers.DictField()),
                 },
             ),
-            400: INVALID,
-            404: NOT_FOUND,
-            410: OpenApiResponse(REFUSAL, description="Some of it is gone."),
+            404: OpenApiResponse(description="There is no such client among those you see."),
+            410: OpenApiResponse(description="Some of it is gone."),
         },
     )
     def get(self, request: Request, client_id: str) -> Response:
         """Answer a page of the client's stream."""
-        stream = groups.client(self.client.pk)
+        stream = groups.client(client_or_404(request, client_id).pk)
         after = _whole_number(request, "after", 0, 0, 2**53)
         limit = _whole_number(request, "limit", MOST_EVENTS, 1, MOST_EVENTS)
         head = reading.head(stream)
@@ -130,35 +124,7 @@ class Gone(APIException):
     default_code = "retention"
 
 
-def positions_before(viewer: User | AnonymousUser, client: Client | None) -> dict[str, Any]:
-    """Return where the streams stand that `viewer` may follow.
-
-    Of a client, and of the own MSP or client as a whole.
-    """
-    scope = access.scope_of(viewer)
-    streams = [groups.client(client.pk)] if client is not None else []
-    if scope is not None:
-        streams.append(groups.msp(scope.msp_id) if scope.is_msp else groups.client(scope.client_id or ""))
-    return {"positions": reading.heads(sorted(set(streams))), "epoch": reading.epoch()}
-
-
-class LiveDashboardView(DashboardView):
-    """The dashboard, with the position to go live from."""
-
-    def positions_before(self, client: Client | None) -> dict[str, Any]:
-        """Return the positions, read before the figures."""
-        return positions_before(self.request.user, client)
-
-
-class LiveAlertListView(AlertListView):
-    """The alerts, with the position to go live from."""
-
-    def positions_before(self, client: Client | None) -> dict[str, Any]:
-        """Return the positions, read before the rows."""
-        return positions_before(self.request.user, client)
-
-
-class PresenceView(PortalAPIView):
+class PresenceView(BaseView):
     """Who watches which client."""
 
     query_parameters = ("client",)
@@ -181,7 +147,7 @@ class PresenceView(PortalAPIView):
                     "msp": inline_serializer("MspPresence", dict(WATCHED_FIELDS), allow_null=True),
                 },
             ),
-            404: NOT_FOUND,
+            404: OpenApiResponse(description="There is no such client among those you see."),
         },
     )
     def get(self, request: Request) -> Response:
@@ -189,11 +155,10 @@ class PresenceView(PortalAPIView):
         client = request.query_params.get("client")
         if client is None:
             return Response(presence.overview(request.user))
-        visible = visible_or_404(Client.objects.visible_to(request.user), client, "client")
-        return Response(presence.overview(request.user, visible.pk))
+        return Response(presence.overview(request.user, client_or_404(request, client).pk))
 
 
-class TicketView(PortalAPIView):
+class TicketView(BaseView):
     """Single-use tickets for sockets."""
 
     @extend_schema(
@@ -216,7 +181,7 @@ class TicketView(PortalAPIView):
     )
     def post(self, request: Request) -> Response:
         """Issue one."""
-        if access.scope_of(request.user) is None or request.user.pk is None:
+        if portal.current().scope_of(request.user) is None or request.user.pk is None:
             raise PermissionDenied(
                 "This account has no role with an MSP or a client: ask your administrator."
             )

@@ -360,7 +360,7 @@ class TestOverview:
         assert own["processes"] is None
         assert other.client.name not in json.dumps(own)
 
-    @pytest.mark.parametrize("page", ["realtime_overview", "realtime_overview_data", "realtime_test_event"])
+    @pytest.mark.parametrize("page", ["realtime_overview", "realtime_overview_data", "engagement_test_event"])
     def test_it_is_closed_to_others(self, mine, page):
         assert as_staff(mine.client_user).get(reverse(f"admin:{page}")).status_code == 403
         assert Browser().get(reverse(f"admin:{page}")).status_code == 302
@@ -369,7 +369,7 @@ class TestOverview:
 class TestATestEvent:
     def send(self, browser, **fields):
         form = {"kind": "alert", "severity": "high", "details": "from a test", "count": 3, "application": ""}
-        return browser.post(reverse("admin:realtime_test_event"), form | fields)
+        return browser.post(reverse("admin:engagement_test_event"), form | fields)
 
     def test_an_alert_is_raised(self, mine):
         ApplicationFactory(client=mine.client, name="ChatGPT")

@@ -11,8 +11,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from engagement import sign_in
-from realtime import conf
+from realtime import conf, portal
 from realtime.events import retention
 from realtime.management.console import PortalCommand
 
@@ -60,9 +59,9 @@ class Command(PortalCommand):
         connections = retention.prune_connections()
         retention.prune_leftovers()
         dead = retention.prune_dead_letters()
-        sign_ins = sign_in.prune(timezone.now() - timedelta(days=conf.current().watch_log_days))
+        others = portal.current().prune(timezone.now() - timedelta(days=conf.current().watch_log_days))
         self.stdout.write(
             f"{gone} event(s) older than {hours:g} h, {connections} old connection row(s) "
-            f"and {sign_ins} row(s) of old sign-ins deleted"
+            f"and {others} old row(s) of the portal deleted"
             f"{f', {dead} dead letter(s) too' if dead else ''}."
         )

@@ -9,10 +9,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.conf import settings
 from django.core.management.base import CommandError
 
-from engagement.demo import world
+from realtime import portal
 from realtime.management.console import PortalCommand, suggestion
 from realtime.printing import printable
 from realtime.protocol.inbound import SEVERITIES, TOPICS
@@ -78,9 +77,9 @@ Events go to standard output, how the connection is doing to standard error."""
             raise CommandError(f"--count is 1 or more, not {options['count']}.")
         username: str = options["username"]
         try:
-            portal = Portal(options["url"], username, options["password"] or _password(username))
-            tokens = portal.sign_in()
-            names = portal.clients(tokens)
+            site = Portal(options["url"], username, options["password"] or _password(username))
+            tokens = site.sign_in()
+            names = site.clients(tokens)
             wanted = Wanted(
                 client_id=_client_id(options["client"], names),
                 topics=topics,
@@ -88,9 +87,7 @@ Events go to standard output, how the connection is doing to standard error."""
                 count=options["count"],
                 from_last=options["from_last"],
             )
-            Watcher(
-                portal, tokens, wanted, _Terminal(self, names, as_json=options["json"]), self.timing
-            ).run()
+            Watcher(site, tokens, wanted, _Terminal(self, names, as_json=options["json"]), self.timing).run()
         except WatchError as error:
             raise CommandError(str(error)) from error
 
@@ -154,8 +151,9 @@ def _password(username: str) -> str:
     from_environment = os.environ.get("DEMO_PASSWORD")
     if from_environment:
         return from_environment
-    if settings.DEBUG and username in {login.username for login in world.LOGINS}:
-        return world.DEFAULT_PASSWORD
+    known = portal.current().default_password(username)
+    if known is not None:
+        return known
     if not sys.stdin.isatty():
         raise CommandError(
             f"No password for {username!r}: set DEMO_PASSWORD, or run this in a terminal to be asked."

@@ -1,4 +1,4 @@
-"""A page that makes an event happen, to see it arrive: the same deeds as everywhere, `engagement.actions`."""
+"""A page that makes an event happen, to see it arrive: by the actions of every other door."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from engagement import actions
-from engagement.admin.scoping import ADMINS, viewer_of
+from engagement.admin.scoping import ADMINS, may, viewer_of
 from engagement.errors import EngagementError
 from engagement.models import Alert, Application, Client, User
-from realtime.admin.base import may
 
 
 class TestEventForm(forms.Form):
@@ -85,6 +84,6 @@ def send_test_event(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             messages.success(request, f"{done} Open dashboards of it show it now.")
-            return redirect("admin:realtime_test_event")
+            return redirect("admin:engagement_test_event")
     context = {**admin.site.each_context(request), "title": "Send a test event", "form": form}
-    return render(request, "realtime_admin/test_event.html", context)
+    return render(request, "engagement/admin/test_event.html", context)
