@@ -11,8 +11,9 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect to the domain's signals; register the system checks."""
+        """Register the system checks; listen to what the portal declares, where it is declared rightly."""
         from realtime import checks, receivers
 
         checks.register()
-        receivers.connect()
+        if not checks.declaration():  # else `manage.py check` says what is wrong, and starts nothing
+            receivers.connect()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.db import connection
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connection, models
+from django.utils.module_loading import import_string
 
 from realtime import conf
+from realtime.capture.tracking import TrackedModel, TrackedQuerySet
+from realtime.models import Kind, Outbox
+from realtime.portal import Portal
 
 OLDEST_SQLITE = (3, 35)
 
@@ -94,8 +100,117 @@ def sqlite(**_: Any) -> list[checks.CheckMessage]:
     ]
 
 
+def declaration(**_: Any) -> list[checks.CheckMessage]:
+    """E007 to E013: the portal's declaration (`REALTIME_PORTAL`) is missing or says what is not so."""
+    path = getattr(settings, "REALTIME_PORTAL", "")
+    if not path:
+        return [_undeclared("REALTIME_PORTAL is not set.")]
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        return [_undeclared(f"REALTIME_PORTAL is {path!r}, which cannot be imported: {error}.")]
+    if not (isinstance(found, type) and issubclass(found, Portal)):
+        return [_undeclared(f"REALTIME_PORTAL is {path!r}, which is no class derived from Portal.")]
+    declared = found()
+    return [*_tenancy(declared), *_topics(declared), *_classes(declared)]
+
+
+def _undeclared(message: str) -> checks.CheckMessage:
+    return checks.Error(
+        message, hint="Name a class of yours that derives from realtime.portal.Portal.", id="realtime.E007"
+    )
+
+
+def _tenancy(declared: Portal) -> Iterator[checks.CheckMessage]:
+    """Yield E008 for the model of a client, E009 for its foreign key, E010 for methods that are missing."""
+    name = type(declared).__name__
+    for method in ("scope_of", "visible_clients", "declare_topics"):
+        if getattr(type(declared), method) is getattr(Portal, method):
+            yield checks.Error(
+                f"{name} does not define {method}.",
+                hint=f"See realtime.portal.Portal.{method}.",
+                id="realtime.E010",
+            )
+    try:
+        clients = declared.clients
+    except (AttributeError, LookupError, ValueError):
+        given = getattr(declared, "client_model", None)
+        yield checks.Error(
+            f"{name}.client_model is {given!r}, which is no model.",
+            hint='Write it as "app_label.Model".',
+            id="realtime.E008",
+        )
+        return
+    if not isinstance(clients._meta.pk, models.UUIDField):
+        yield checks.Error(
+            f"The key of {name}.client_model is no UUIDField.",
+            hint="The event log holds clients and MSPs by UUID.",
+            id="realtime.E008",
+        )
+    try:
+        key = declared.msp
+    except FieldDoesNotExist:
+        key = None
+    if not isinstance(key, models.ForeignKey):
+        yield checks.Error(
+            f"{name}.msp_field is {declared.msp_field!r}, which is no foreign key of {clients.__name__}.",
+            hint="Name the foreign key from a client to its MSP.",
+            id="realtime.E009",
+        )
+
+
+def _topics(declared: Portal) -> Iterator[checks.CheckMessage]:
+    """Yield E011 for topics, and E012 for their models, that are declared wrongly."""
+    if type(declared).declare_topics is Portal.declare_topics:
+        return
+    longest = Outbox._meta.get_field("kind").max_length or 0
+    seen: set[str] = set(Kind.values)
+    for topic in declared.topics:
+        if topic.kind in seen or not 0 < len(topic.kind) <= longest:
+            yield checks.Error(
+                f"A topic is called {topic.kind!r}.",
+                hint=f"Give each a name of its own, of 1 to {longest} characters; not {', '.join(Kind.values)}.",
+                id="realtime.E011",
+            )
+        seen.add(topic.kind)
+        yield from _tracked(topic.kind, topic.model)
+
+
+def _tracked(kind: str, model: Any) -> Iterator[checks.CheckMessage]:
+    if not issubclass(model, TrackedModel):
+        yield checks.Error(
+            f"The model of the topic {kind!r}, {model.__name__}, is not tracked: its writes are told to nobody.",
+            hint="Derive it from realtime.capture.tracking.TrackedModel.",
+            id="realtime.E012",
+        )
+        return
+    for manager in (model._default_manager, model._base_manager):
+        if not isinstance(manager.get_queryset(), TrackedQuerySet):
+            yield checks.Error(
+                f"A manager of {model.__name__} makes no TrackedQuerySet: bulk writes by it are told to nobody.",
+                hint='Set `objects = TrackedQuerySet.as_manager()` and `Meta.base_manager_name = "objects"`.',
+                id="realtime.E012",
+                obj=model,
+            )
+            return
+
+
+def _classes(declared: Portal) -> Iterator[checks.CheckMessage]:
+    """Yield E013 for base classes that cannot be imported."""
+    for name in ("model_admin", "api_view"):
+        path = getattr(declared, name)
+        try:
+            import_string(path)
+        except ImportError as error:
+            yield checks.Error(
+                f"{type(declared).__name__}.{name} is {path!r}, which cannot be imported: {error}.",
+                hint="Name a class by its dotted path.",
+                id="realtime.E013",
+            )
+
+
 def register() -> None:
     """Register all checks; the last one for `check --deploy`."""
-    for check in (values, heartbeat, layer, sqlite):
+    for check in (values, heartbeat, layer, sqlite, declaration):
         checks.register(check, "realtime")
     checks.register(shared_layer, "realtime", deploy=True)

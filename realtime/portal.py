@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
 from django.apps import apps
@@ -166,3 +166,14 @@ def current() -> Portal:
     """Return the portal's declaration."""
     declared: type[Portal] = import_string(settings.REALTIME_PORTAL)
     return declared()
+
+
+def base_class(name: Literal["model_admin", "api_view"]) -> Any:
+    """Return the class that the portal names for the engine to derive from.
+
+    The default's, where the declaration is wrong: `manage.py check` must come so far as to say so.
+    """
+    try:
+        return import_string(getattr(current(), name))
+    except (ImportError, AttributeError, TypeError):
+        return import_string(getattr(Portal, name))

@@ -188,7 +188,7 @@ async def _acknowledge(connection: Connection, message: inbound.Acknowledge) -> 
 def _acknowledge_alert(identity: Identity, alert_id: UUID) -> tuple[str, datetime] | None:
     try:
         user = identities.user_of(identity)
-    except ObjectDoesNotExist:  # the user went meanwhile
+    except ObjectDoesNotExist:  # the user is gone
         return None
     return portal.current().acknowledge(user, alert_id)
 

@@ -65,10 +65,7 @@ class EngagementPortal(Portal):
         """Acknowledge an alert that the user sees."""
         try:
             alert = actions.acknowledge_alert(Alert.objects.visible_to(user).get(pk=alert_id), user)
-        except (
-            ObjectDoesNotExist,
-            NotAllowed,
-        ):  # unknown or foreign; or it, or the user, went between two reads
+        except (ObjectDoesNotExist, NotAllowed):  # unknown, foreign, or gone between two reads
             return None
         if alert.acknowledged_at is None:
             raise RuntimeError("An acknowledged alert has no time.")

@@ -14,7 +14,6 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.module_loading import import_string
 from django.utils.text import capfirst
 
 from realtime import portal
@@ -28,7 +27,7 @@ if TYPE_CHECKING:  # generic to the type checker only
     PortalModelAdmin = admin.ModelAdmin[Any]
 else:
     AnyPaginator = Paginator
-    PortalModelAdmin = import_string(portal.current().model_admin)
+    PortalModelAdmin = portal.base_class("model_admin")
 
 
 class Viewers(enum.Enum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.utils.module_loading import import_string
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
@@ -13,7 +12,7 @@ from realtime import portal
 if TYPE_CHECKING:
     from rest_framework.views import APIView as BaseView
 else:
-    BaseView = import_string(portal.current().api_view)
+    BaseView = portal.base_class("api_view")
 
 
 def client_or_404(request: Request, client_id: str) -> Any:

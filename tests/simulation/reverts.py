@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from realtime import consumers, requests
+from engagement.live import EngagementPortal
+from realtime import consumers
 from realtime.events import placing
 from realtime.hub import connection_rows
 from realtime.hub.connection import Connection
@@ -91,8 +92,8 @@ REVERTS = (
     ),
     Revert(
         "an alert that vanishes while it is acknowledged ends in a traceback",
-        requests,
-        "_acknowledge_alert",
+        EngagementPortal,
+        "acknowledge",
         (("(ObjectDoesNotExist, NotAllowed)", "ObjectDoesNotExist"),),
         "acknowledgements",
         frozenset({"no traceback"}),
