@@ -58,6 +58,10 @@ class Portal:
     """The roles whose staff see, in the admin site, who is connected, and the overview."""
     admin_pages: ClassVar[Sequence[tuple[str, str]]] = ()
     """Pages of the portal's own that the engine's lists in the admin site link to: a text, and a URL's name."""
+    stylesheets: ClassVar[Sequence[str]] = ()
+    """Static files that the engine's page of the protocol loads first, such as one with the portal's colours."""
+    icon: ClassVar[str] = ""
+    """The static file of the icon of that page."""
     model_admin: ClassVar[str] = "django.contrib.admin.ModelAdmin"
     """The class that the engine's admins derive from."""
     api_view: ClassVar[str] = "rest_framework.views.APIView"

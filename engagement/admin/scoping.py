@@ -132,6 +132,9 @@ class BoundedChangeList(ChangeList):
 class BoundedSearch(ModelAdmin):
     """Lists and autocompletion that compare a few words with each row, not thousands."""
 
+    class Media:
+        css = {"all": ("engagement/admin.css",)}
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list that refuses a search which is too much work, and says so."""
         return BoundedChangeList
@@ -165,9 +168,6 @@ class ScopedAdmin(BoundedSearch):
     """Fields that say whose the row is: chosen when it is made, then only shown."""
 
     show_full_result_count = False
-
-    class Media:
-        css = {"all": ("engagement/admin.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the viewer's rows: what lists, forms, history, deletion and autocompletion start from."""

@@ -33,6 +33,8 @@ class EngagementPortal(Portal):
     msp_roles = access.MSP_ROLES
     admin_roles = access.ADMIN_ROLES
     admin_pages = (("Send a test event", "admin:engagement_test_event"),)
+    stylesheets = ("engagement/tokens.css",)
+    icon = "engagement/mark.svg"
     model_admin = "engagement.admin.scoping.BoundedSearch"
     api_view = "engagement.api.base.PortalAPIView"
 

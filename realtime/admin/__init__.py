@@ -2,7 +2,7 @@
 
 All of it is read-only; what can be done is asked of the processes by `realtime.control`.
 
-Staff of an MSP or a client see the rows of their tenant and no others, as in `engagement.admin`.
+Staff of an MSP or a client see the rows of their tenant and no others, as in the portal's own lists.
 """
 
 from realtime.admin.connections import LiveConnectionAdmin, ServerProcessAdmin

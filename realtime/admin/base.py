@@ -98,7 +98,7 @@ class ReadOnlyAdmin(PortalModelAdmin):
     actions: Any = None
 
     class Media:
-        css = {"all": ("engagement/admin.css", "realtime_admin/admin.css")}
+        css = {"all": ("realtime_admin/admin.css",)}
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views import View
 
-from realtime import asyncapi
+from realtime import asyncapi, portal
 from realtime.protocol import described
 
 
@@ -34,6 +34,7 @@ class AsyncAPIPageView(View):
                 ("From server to client", described.frames("server")),
             ],
             "query": asyncapi.QUERY,
+            "portal": portal.current(),
         }
         return render(request, "realtime/asyncapi.html", context)
 

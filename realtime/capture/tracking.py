@@ -3,7 +3,7 @@
 However a row is written, it goes through one of three places. `QuerySet._insert` inserts (a save, `create`,
 `bulk_create`, an upsert), and the model's manager is its base manager, so that saves and related managers use the
 same. `Model._do_update` is the UPDATE of a save. `QuerySet.update` is all others, those of `bulk_update`, of related
-managers and of SET_NULL among them. Deletes are in `engagement.models.deleting`. None of them looks at what an
+managers and of SET_NULL among them. Deletes are in `realtime.capture.deleting`. None of them looks at what an
 instance remembers.
 """
 
@@ -301,7 +301,7 @@ def _attribute_names(model: type[models.Model], names: Iterable[str]) -> set[str
 def _connect(sender: type[models.Model], **_: Any) -> None:
     """Listen to deletes of a tracked model, and of each proxy and child: Django names those as the sender."""
     if issubclass(sender, TrackedModel) and not sender._meta.abstract:
-        pre_delete.connect(deleting.tell_deleted, sender=sender, dispatch_uid="engagement.tell_deleted")
+        pre_delete.connect(deleting.tell_deleted, sender=sender, dispatch_uid="realtime.capture.deleted")
 
 
-class_prepared.connect(_connect, dispatch_uid="engagement.tracked_model_prepared")
+class_prepared.connect(_connect, dispatch_uid="realtime.capture.prepared")
