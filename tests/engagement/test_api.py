@@ -14,7 +14,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from engagement import actions, figures
-from engagement.api import urls
+from engagement.api import base, urls
 from engagement.api.alerts import AlertListView
 from engagement.api.clients import DashboardView
 from engagement.models import Alert, Engagement, Interaction, User
@@ -238,17 +238,17 @@ class TestClients:
     def test_the_dashboard_reads_positions_before_its_data(self, mine, rf, monkeypatch):
         steps = []
 
-        class Positioned(DashboardView):
-            def positions_before(self, client):
-                steps.append(client)
-                return {"positions": {f"client.{client.pk}": 7}, "epoch": "e"}
+        def positions_before(viewer, client_id):
+            steps.append((viewer, client_id))
+            return {"positions": {f"client.{client_id}": 7}, "epoch": "e"}
 
+        monkeypatch.setattr(base, "positions_before", positions_before)
         monkeypatch.setattr(figures, "dashboard", lambda pk: steps.append(pk) or {"departments": []})
         request = rf.get(
             "/", headers={"Authorization": f"Bearer {RefreshToken.for_user(mine.client_user).access_token}"}
         )
-        answer = Positioned.as_view()(request, client_id=str(mine.client.pk))
-        assert steps == [mine.client, mine.client.pk]
+        answer = DashboardView.as_view()(request, client_id=str(mine.client.pk))
+        assert steps == [(mine.client_user, mine.client.pk), mine.client.pk]
         assert answer.data["positions"] == {f"client.{mine.client.pk}": 7}
         assert answer.data["epoch"] == "e"
 
@@ -596,16 +596,16 @@ class TestAlerts:
         queries()  # what is read once in a process
         assert queries() == queries()
 
-    def test_positions_join_the_page(self, mine, rf):
-        class Positioned(AlertListView):
-            def positions_before(self, client):
-                AlertFactory(client=mine.client, details="came meanwhile")
-                return {"positions": {}}
+    def test_positions_join_the_page(self, mine, rf, monkeypatch):
+        def positions_before(viewer, client_id):
+            AlertFactory(client=mine.client, details="came meanwhile")
+            return {"positions": {}}
 
+        monkeypatch.setattr(base, "positions_before", positions_before)
         request = rf.get(
             "/", headers={"Authorization": f"Bearer {RefreshToken.for_user(mine.client_user).access_token}"}
         )
-        answer = Positioned.as_view()(request)
+        answer = AlertListView.as_view()(request)
         assert answer.data["positions"] == {}
         assert [row["details"] for row in answer.data["results"]] == ["came meanwhile"]
 
