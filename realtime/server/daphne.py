@@ -6,6 +6,7 @@
 - A reader that stops reading stops its sender: without that, one stalled reader took the server from 76 to
   1,057 MB.
 - Timeouts and pings are looked after a few sockets at a time, not all at once.
+- A request has a time to arrive in (`http`); what comes before a handshake is accepted waits, and is no second one.
 - SIGTERM drains: connections are handed over before they are closed, their rows are written, and no
   application is killed half-way.
 """
@@ -29,9 +30,10 @@ from zope.interface import implementer
 from realtime import conf, metrics
 from realtime.hub import hub as hubs
 from realtime.hub.connection import WRITE_NOW
-from realtime.hub.limits import Bucket
+from realtime.hub.limits import Bucket, Counts
 from realtime.hub.turns import in_turns
 from realtime.protocol.closing import CloseCode
+from realtime.server.http import Channel
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +53,9 @@ FRAMES_PER_SECOND, FRAMES_BURST = 100.0, 1000.0
 """Frames of any kind that a socket may send, lasting and at once. Messages have a limit of their own, which is lower;
 this one bounds pings, pongs and fragments, of which a megabyte holds 170,000, and each costs the loop some
 microseconds."""
+
+EARLY_BYTES = 64 * 1024
+"""How much a client may send before its handshake is accepted."""
 
 REASON_BYTES = 123
 """Longest close reason (RFC 6455, 5.5: a control frame carries 125 bytes, two of them the code)."""
@@ -136,6 +141,16 @@ class WebSocketProtocol(DaphneProtocol):
     """Of all sockets of the process."""
     _received: Bucket
     """Bounds the frames that the client sends."""
+    _is_asking = False
+    """Whether the handshake was handed to the application."""
+
+    def processHandshake(self) -> None:  # noqa: N802 - Twisted's and autobahn's names
+        """Read the handshake, once: autobahn takes what comes meanwhile for another one if it holds an empty line."""
+        if not self._is_asking:
+            self._is_asking = True  # the header came whole: an HTTP request was made of it
+            super().processHandshake()
+        elif len(self.data) > EARLY_BYTES:
+            self.dropConnection(abort=True)
 
     def onOpen(self) -> None:  # noqa: N802
         """Take the transport's flow control over from the HTTP channel that the socket began as."""
@@ -233,6 +248,8 @@ class Server(DaphneServer):
         kwargs.setdefault("websocket_handshake_timeout", HANDSHAKE_SECONDS)
         super().__init__(*args, **kwargs)
         self._interrupted = False
+        self.half_open = Counts()
+        """Of networks: connections whose request has not come whole."""
         self._checks = chain.from_iterable(
             in_turns(list(self.connections), CHECK_SECONDS) for _ in repeat(None)
         )
@@ -257,6 +274,7 @@ class Server(DaphneServer):
         super().run()
 
     def _on_running(self) -> None:
+        self.http_factory.protocol = Channel
         self.ws_factory.protocol = WebSocketProtocol
         # Say 1007 (no UTF-8) and 1009 (too big) in a close frame, instead of dropping TCP. The origin "null" is ours to
         # refuse, in words; left out here, autobahn would put its own HTTP 400 back.
