@@ -100,7 +100,7 @@ def database(url: str) -> dict[str, Any]:
     writers.
 
     SQLite: WAL, and transactions that take the write lock when they begin; else most concurrent ones fail
-    with "database is locked" (PITFALLS.md: 163-297 of 360). PostgreSQL: a pool, since ASGI threads would open
+    with "database is locked" (163 to 297 of 360 did). PostgreSQL: a pool, since ASGI threads would open
     a backend per call.
     """
     config: dict[str, Any] = env.db_url_config(url)
@@ -148,8 +148,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URLS: list[str] = env.list("REDIS_URL", default=[])
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
-        # Pub/sub: the core layer loses messages silently under load (PITFALLS.md). What this one may lose,
-        # the rows repair.
+        # Pub/sub: the core layer loses messages silently under load (more than 100 waiting in a process).
+        # What this one may lose, the rows repair.
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
             # Of several, each carries the groups whose names hash to it: the same list in the same order everywhere.

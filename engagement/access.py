@@ -1,6 +1,6 @@
 """Who may see what: the one place that every door asks.
 
-The rule (SEED.md, "Authorization"): `msp_admin` and `msp_user` see every client of their own MSP; `client_admin` and
+The rule: `msp_admin` and `msp_user` see every client of their own MSP; `client_admin` and
 `client_user` see their own client. A superuser sees everything in the admin site and over REST, but follows no stream
 of its own, having no tenant. Everybody else sees nothing. Doors ask by queryset, so a missing client and a foreign
 one answer alike.

@@ -21,7 +21,7 @@ def alert_payload(
     assignee: str | None,
     acknowledged_by: str | None,
 ) -> dict[str, Any]:
-    """Return an alert as the portal's API speaks of it; `app` is the application's or the agent's name (SEED.md).
+    """Return an alert as the portal's API speaks of it; `app` is the application's or the agent's name.
 
     `values` are the columns of an `Alert` by attribute name (`application_id`, not `application`); ids and
     times may be text already. `assignee` and `acknowledged_by` are usernames. Ids come out as text, times as

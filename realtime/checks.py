@@ -49,7 +49,7 @@ def heartbeat(**_: Any) -> list[checks.CheckMessage]:
 
 
 def layer(**_: Any) -> list[checks.CheckMessage]:
-    """E003, W004: no channel layer; or one that loses messages silently under load (PITFALLS.md)."""
+    """E003, W004: no channel layer; or one that loses messages silently under load."""
     default = getattr(settings, "CHANNEL_LAYERS", {}).get("default")
     if not default:
         return [

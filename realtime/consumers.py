@@ -1,11 +1,12 @@
 """The sockets' consumers: they accept, hand frames to `requests`, and clean up. They hold no rules.
 
-Two routes (DESIGN §5): general engagement, and one client's.
+Two routes (docs/protocol.md): general engagement, and one client's.
 A socket that is refused is accepted first, told why in an `error` frame,
 and closed: a browser sees no code that was sent before the accept.
 
 Not Channels' own dispatch: that hops to Django's one thread before every message, where one slow query delays
-everybody's (PITFALLS.md). And no channel for each consumer: the hub listens once for the whole process.
+everybody's (1 s delayed the events of other sockets by 954 ms). And no channel for each consumer: the hub listens
+once for the whole process.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Stats(TypedDict):
-    """SEED.md's three keys, and how many server processes live. Counts by id leave out ids with none."""
+    """Live connections, and how many server processes live. Counts by id leave out ids with none."""
 
     total_connections: int
     client_connections: dict[str, int]

@@ -248,7 +248,7 @@ def _targets(rows: dict[str, dict[str, Any]], at_seed: dict[str, Any]) -> list[T
     )
     if "seed" in rows and at_seed:
         seed = rows["seed"]["p99_ms"]
-        what = f"p99 at {at_seed['offered']:,}/s, which SEED.md's design sustains"
+        what = f"p99 at {at_seed['offered']:,}/s, which the in-process manager sustains"
         measured = f"{show(at_seed['p99_ms'])} ms"
         targets.append(Target(what, f"≤ its {show(seed)} ms", measured, at_seed["p99_ms"] <= seed))
     return targets

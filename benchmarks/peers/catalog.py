@@ -145,7 +145,7 @@ PEERS = (
         _over_layer("core"),
         window=CORE_WINDOW,
     ),
-    Peer("seed", "SEED.md's design, FastAPI, uvicorn", _uvicorn("seed_manager"), _inlet),
+    Peer("seed", "in-process manager, FastAPI, uvicorn", _uvicorn("seed_manager"), _inlet),
     Peer(
         "python-socketio",
         "python-socketio, uvicorn",

@@ -1,4 +1,4 @@
-"""SEED.md's design: an in-process manager that awaits each socket in turn, on FastAPI."""
+"""What a portal begins with: an in-process connection manager that awaits one socket after the other, on FastAPI."""
 
 from __future__ import annotations
 

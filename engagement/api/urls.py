@@ -1,6 +1,6 @@
 """Routes of the API, included under `/api/v1/`.
 
-Where DESIGN.md §6 writes no trailing slash, either form answers.
+A route whose documented address has no trailing slash answers with one too.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ describe("handlers", () => {
     expect(handler).toHaveBeenCalledOnce();
   });
 
-  it("of `connection` are told of the one there is, as SEED.md's example wants", async () => {
+  it("of `connection` that come late are told of the connection there is", async () => {
     const { client } = await connected();
     const handler = vi.fn();
     client.on("connection", handler);

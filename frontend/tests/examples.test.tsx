@@ -1,4 +1,4 @@
-/** SEED.md's examples: compiled as they stand there, and working against the protocol. */
+/** The examples of frontend/README.md: they compile, and work against the protocol. */
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -39,7 +39,7 @@ const show = (example: ReactNode): void =>
 const wait = (ms = 0): Promise<void> => act(() => pass(ms));
 const page = (): string => document.body.textContent ?? "";
 
-describe("SEED.md's examples", () => {
+describe("the examples", () => {
   it("1: a dashboard shows the state and the latest figures", async () => {
     server.refusal = { closeCode: 1013, code: "unavailable", message: "Try again soon." };
     show(<EngagementDashboard clientId="c-1" />);

@@ -47,7 +47,7 @@ it("fields that need not be there may be missing", () => {
   expectTypeOf<AlertData["severity"]>().toEqualTypeOf<Severity | undefined>();
 });
 
-it("hooks have SEED.md's results", () => {
+it("hooks have the documented results", () => {
   expectTypeOf(useWebSocket).parameter(0).toExtend<{ clientId?: string | null; autoConnect?: boolean } | undefined>();
   expectTypeOf<UseEngagementWebSocketResult["latestAlert"]>().toEqualTypeOf<AlertData | null>();
   expectTypeOf<UseEngagementWebSocketResult["latestEngagementData"]>().toEqualTypeOf<EngagementData | null>();

@@ -1,4 +1,4 @@
-"""Close codes (DESIGN §5; 1xxx from RFC 6455 and the IANA registry, 4xxx private)."""
+"""Close codes: 1xxx from RFC 6455 and the IANA registry, 4xxx private."""
 
 from __future__ import annotations
 

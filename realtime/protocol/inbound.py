@@ -1,4 +1,4 @@
-"""Client → server frames (DESIGN §5).
+"""Client → server frames (docs/protocol.md).
 
 Typed, unknown fields refused, checked before anything is built from them.
 """
@@ -17,7 +17,7 @@ from realtime.protocol.errors import ErrorCode, ProtocolError
 MAX_BYTES = 16 * 1024
 """Largest inbound frame.
 
-A `resume` over 200 streams takes 12 KiB; 1 MB of `[{},…]` blocks a loop for 142 ms (PITFALLS.md).
+A `resume` over 200 streams takes 12 KiB; 1 MB of `[{},…]` blocks a loop for 142 ms.
 """
 
 MAX_DEPTH = 8

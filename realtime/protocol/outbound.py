@@ -1,4 +1,4 @@
-"""Server → client frames (DESIGN §5).
+"""Server → client frames (docs/protocol.md).
 
 Event frames are built in `encoding`, from parts that are serialised once.
 """

@@ -1,5 +1,4 @@
-"""Daphne, made to keep what the application promises. What each override mends is measured in PITFALLS.md
-("Daphne").
+"""Daphne, made to keep what the application promises.
 
 - Close codes 1008, 1012 and 1013, and close reasons, reach the client: autobahn refuses them as codes that an
   application may send.

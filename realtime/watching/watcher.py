@@ -37,7 +37,7 @@ class Timing:
     """How long to wait for what, in seconds."""
 
     ping: float = 30.0
-    """Between two pings (SEED.md); the server may ask for less with `heartbeat_seconds`."""
+    """Between two pings; the server may ask for less with `heartbeat_seconds`."""
     pong: float = 10.0
     """Without an answer to a ping, the connection is dead."""
     opening: float = 10.0

@@ -1,4 +1,4 @@
-"""The client library in a real browser, on a real server: SEED.md's examples, tokens, tabs that share a socket.
+"""The client library in a real browser, on a real server: the examples, tokens, tabs that share a socket.
 
 It is loaded, built from `frontend/tests/browser/harness.tsx`, into a document of the portal: its address, its policy.
 """
@@ -108,7 +108,7 @@ def open_harness(built: Path) -> OpenHarness:
     return open_harness
 
 
-# --- SEED.md's examples
+# --- the examples (frontend/src/examples/)
 
 
 def test_example_1_shows_the_latest_figures(mine, portal_server, sign_in, open_harness):

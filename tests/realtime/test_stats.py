@@ -1,4 +1,4 @@
-"""`GET /api/v1/ws/stats`: SEED.md's three keys, for each viewer their part, right across processes and a kill."""
+"""`GET /api/v1/ws/stats`: counts, for each viewer their part, right across processes and a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// SEED.md, "WebSocket Service: Usage"; `clientId` is the page's.
+// The client without React; `clientId` is the page's.
 declare const clientId: string;
 
 import { WebSocketClient } from '@/services/websocket';

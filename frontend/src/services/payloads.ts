@@ -1,5 +1,5 @@
 /**
- * What event frames carry in `data`: SEED.md's fields, and what the portal tells besides.
+ * What event frames carry in `data`.
  *
  * Most are optional: a saved row's event has them all, but backend code can broadcast a few of them alone.
  */

@@ -1,5 +1,5 @@
 /**
- * What `tests/browser` loads beside the portal's own pages: the library on `window`, and with `?example=` one of SEED.md's examples.
+ * What `tests/browser` loads beside the portal's own pages: the library on `window`, and with `?example=` one of `src/examples/`.
  *
  * Examples that want a client get `?client=`. The session's cookie is the login.
  */
