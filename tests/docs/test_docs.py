@@ -104,6 +104,12 @@ def test_links_lead_somewhere(page):
         assert "://" in target or (page.parent / target).exists(), target
 
 
+def test_the_index_leads_to_every_page():
+    index = (ROOT / "docs" / "README.md").read_text()
+    for page in DOCS:
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
+
+
 @pytest.mark.parametrize("page", OURS, ids=lambda page: page.name)
 def test_a_command_is_run_or_says_why_not(page):
     for block in blocks(page):
