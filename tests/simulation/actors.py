@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import msgspec
 from django.contrib.auth import logout
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError, connection, transaction
@@ -150,7 +151,7 @@ class Visitor:
             await self._renew(socket)
         elif choice == "resume":
             positions = {
-                stream: max(0, followed.cursor - random.choice((0, 0, 1, 3, 30)))
+                stream: max(0, followed.cursor - random.choice(self.run.plan.back))
                 for stream, followed in socket.streams.items()
             }
             if positions:
@@ -250,6 +251,14 @@ async def write(run: Run) -> None:
             await act(
                 run, f"something that cannot be published is recorded for {client}", poison, CLIENTS[client]
             )
+        elif kind == "large" and run.log is not None:
+            await act(
+                run,
+                f"an event that not every encoding can carry is recorded for {client}",
+                record_large,
+                run,
+                CLIENTS[client],
+            )
         elif kind == "vanish":
             await act(run, "an alert is deleted", delete_alert)
         else:
@@ -273,6 +282,17 @@ def broadcast(run: Run, client_id: UUID, count: int) -> None:
 def _message(type_: str, number: int) -> dict[str, Any]:
     severity = random.choice(("low", "medium", "high", "critical")) if type_ == "alert" else ""
     return {"type": type_, "data": {"n": number, "severity": severity}, "severity": severity}
+
+
+def record_large(run: Run, client_id: UUID) -> None:
+    """Record an event with a number that MessagePack cannot carry, as a script could that writes rows."""
+    run.database.statement()
+    message = {
+        "type": "alert",
+        "data": msgspec.Raw(f'{{"n":{2**64},"severity":"high"}}'.encode()),
+        "severity": "high",
+    }
+    run.log.record([Fact(Kind.MESSAGE, client_id, message)])  # type: ignore[union-attr]
 
 
 def poison(client_id: UUID) -> None:
@@ -348,11 +368,17 @@ def move_user(run: Run, user_id: UUID) -> None:
         _change(run, User, user_id, client_id=random.choice(sorted(CLIENTS.values())))
 
 
-def move_client(run: Run, user_id: UUID) -> None:
-    """Give a client to another MSP."""
-    client_id = random.choice(sorted(CLIENTS.values()))
+def move_client(run: Run, user_id: UUID, name: str | None = None) -> None:
+    """Give a client to another MSP: one by name, or any."""
+    client_id, msp_id = _a_move(run, name)
+    _change(run, Client, client_id, msp_id=msp_id)
+
+
+def _a_move(run: Run, name: str | None = None) -> tuple[UUID, UUID]:
+    """Return a client, and an MSP that it does not belong to."""
+    client_id = CLIENTS[name] if name else random.choice(sorted(CLIENTS.values()))
     owners = [key for key in sorted(MSPS.values()) if key != run.tenants.owners.get(client_id)]
-    _change(run, Client, client_id, msp_id=random.choice(owners))
+    return client_id, random.choice(owners)
 
 
 def _change(run: Run, model: type[User | Client], key: UUID, **values: Any) -> None:
@@ -409,6 +435,20 @@ def change_unseen(run: Run, user_id: UUID) -> None:
     change_silently(User, user_id, is_active=False)
 
 
+def move_client_unseen(run: Run, user_id: UUID) -> None:
+    """Give a client to another MSP by a way that no signal tells of."""
+    client_id, msp_id = _a_move(run)
+    change_silently(Client, client_id, msp_id=msp_id)
+
+
+def change_role(run: Run, user_id: UUID) -> None:
+    """Give a user the other role of their tenant."""
+    person = run.tenants.people.get(user_id)
+    if person is not None:
+        kind, rank = person.role.split("_")
+        _change(run, User, user_id, role=f"{kind}_{'user' if rank == 'admin' else 'admin'}")
+
+
 SIGNALLED: list[tuple[Any, ...]] = [
     ("change the password", change_password),
     ("deactivate or activate", deactivate),
@@ -419,6 +459,7 @@ SIGNALLED: list[tuple[Any, ...]] = [
 UNSIGNALLED: list[tuple[Any, ...]] = [
     ("deactivate behind the signals' back", change_unseen),
     ("delete the session's row", end_session_row),
+    ("move a client behind the signals' back", move_client_unseen),
 ]
 
 

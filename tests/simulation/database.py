@@ -129,6 +129,11 @@ class Weather:
         """When a statement failed last, by the monotonic clock."""
         self.error: type[Exception] = InjectedError
 
+    @property
+    def failed_before(self) -> float:
+        """Return how long ago a statement failed, in seconds."""
+        return time.monotonic() - self.failed_at
+
     def clear_up(self) -> None:
         """Let nothing fail from now on."""
         self.failing, self.slow, self.is_away = 0.0, 0.0, False

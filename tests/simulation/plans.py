@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.simulation.actors import SIGNALLED, move_client
+from tests.simulation.actors import SIGNALLED, UNSIGNALLED, change_role, move_client
 from tests.simulation.database import InjectedFault
 from tests.simulation.runs import Plan
 from tests.simulation.tenants import USERS
@@ -79,11 +79,86 @@ def renewals() -> Plan:
         lasts=3.0,
         between_writes=0.5,
         between_changes=0.3,
-        changes=[SIGNALLED[3], SIGNALLED[3], SIGNALLED[4], SIGNALLED[0]],
+        changes=[SIGNALLED[3], SIGNALLED[3], SIGNALLED[4], SIGNALLED[0], ("change the role", change_role)],
         messages=("authenticate",),
         credentials=("token", "session"),
         talkative=0.5,
         slow=0.4,
+    )
+
+
+def moves() -> Plan:
+    """Clients that change their MSP and come back, among sockets that resume what was sent long ago."""
+    return Plan(
+        people=["nina", "sara"],
+        lasts=6.0,
+        in_memory=random.random() < 0.8,
+        changes=[("move bolt", move_client, "bolt")],
+        between_changes=2.0,
+        between_writes=0.2,
+        burst=3,
+        back=(3, 30, 30),
+        lossy=random.choice((0.0, 0.3)),
+        slow=0.0,
+        slow_layer=random.choice((0.0, 0.6)),
+        messages=("resume",),
+        by_client_route=0.0,
+        talkative=0.8,
+        stays=6.0,
+        bound=1.5,
+        settings={"sweep_shared": 0.8} | random.choice(({}, {"tail_events": 3, "page_events": 4})),
+    )
+
+
+def losses() -> Plan:
+    """Changes of access of which some are not heard of, and others are."""
+    return Plan(
+        people=["nina", "nils", "sara"],
+        lasts=2.0,
+        changes=[SIGNALLED[1], ("move bolt", move_client, "bolt")],
+        between_changes=0.1,
+        between_writes=0.3,
+        lossy=0.4,
+        slow=0.0,
+        by_client_route=0.0,
+        selected=0.0,
+        talkative=0.0,
+        stays=10.0,
+    )
+
+
+def silent() -> Plan:
+    """Changes of access that nothing tells of."""
+    return Plan(
+        people=_people(3),
+        lasts=6.0,
+        changes=[*UNSIGNALLED, UNSIGNALLED[2]],
+        told=False,
+        between_changes=0.8,
+        between_writes=0.3,
+        messages=("resume",),
+        talkative=0.5,
+        bound=2.0,
+        stays=10.0,
+        selected=0.4,
+        slow=0.0,
+        settings={"recheck_seconds": 1.0},
+    )
+
+
+def followers() -> Plan:
+    """Sockets that cannot be written to, and events that not every encoding can carry."""
+    return Plan(
+        people=[*_people(3), "nina", "nils", "ada"],
+        lasts=2.0,
+        writes=("events", "events", "events", "large"),
+        between_writes=0.1,
+        breaking=random.choice((0.0, 0.3)),
+        lossy=0.0,
+        slow=0.0,
+        stays=10.0,
+        talkative=0.05,
+        expected_errors=("event cannot be encoded", "write failed: left to the writer"),
     )
 
 
@@ -144,6 +219,7 @@ def faults() -> Plan:
         lasts=3.0,
         failing=random.choice((0.02, 0.1)),
         error=InjectedFault,
+        between_changes=0.5,
         lossy=random.choice((0.1, 0.5)),
         between_writes=0.15,
         between_outages=random.choice((1e9, 1.0)),
@@ -173,11 +249,11 @@ def presence() -> Plan:
         keeps_rows=True,
         messages=("presence", "presence", "stall"),
         between_visits=0.5,
-        between_writes=2.0,
+        between_writes=1e9,
         stays=random.choice((1.0, 3.0)),
         talkative=0.7,
         selected=0.8,
-        settings={"presence_interval": 1.0},
+        latencies=(0.0, 0.05, 0.8),
         by_client_route=0.3,
         paced=0.0,
     )
@@ -204,6 +280,10 @@ KINDS: dict[Callable[[], Plan], int] = {
     delivery: 5,
     drains: 5,
     renewals: 5,
+    moves: 2,
+    losses: 2,
+    silent: 2,
+    followers: 2,
     acknowledgements: 1,
     faults: 3,
     restores: 3,

@@ -9,17 +9,21 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from engagement.live import EngagementPortal
 from realtime import consumers
-from realtime.events import placing
-from realtime.hub import connection_rows
+from realtime.events import placing, reading
+from realtime.hub import connection_rows, sharing
 from realtime.hub.connection import Connection
+from realtime.hub.hub import Hub
+from realtime.hub.presence import PresenceWatch
 from realtime.hub.streams import Streams
 from realtime.hub.supervisor import Supervisor
+from realtime.hub.tail import StreamEvent, Tail
+from realtime.hub.watch import Watch
 from tests.simulation import plans, runs
 
 
@@ -41,6 +45,8 @@ class Revert:
     """What it breaks."""
     seeds: int
     """Within how many seeds it must be found."""
+    besides: str | None = None
+    """The name of another mend that is taken back with it: each makes up for the other."""
 
     @contextmanager
     def taken_back(self) -> Iterator[None]:
@@ -50,8 +56,10 @@ class Revert:
         function = found.__func__ if is_static else found
         changed = self._without(function)
         setattr(self.owner, self.function, staticmethod(changed) if is_static else changed)
+        other = next((each.taken_back() for each in REVERTS if each.name == self.besides), nullcontext())
         try:
-            yield
+            with other:
+                yield
         finally:
             setattr(self.owner, self.function, found)
 
@@ -168,5 +176,151 @@ REVERTS = (
         "sequencing",
         frozenset({"placed where it belongs"}),
         100,
+    ),
+    Revert(
+        "a handshake goes by what it read before it was registered",
+        consumers.StreamConsumer,
+        "_handshake",
+        (("if not arrival.is_overtaken(identity, [stream] if stream else [])", "if True"),),
+        "arrivals",
+        frozenset({"closed in time", "no more than may be seen"}),
+        200,
+    ),
+    Revert(
+        "a session that has just ended lets a socket in",
+        consumers.StreamConsumer,
+        "_enter",
+        (("if hub.watch.has_ended(identity.session_mark)", "if False"),),
+        "arrivals",
+        frozenset({"closed in time"}),
+        300,
+    ),
+    Revert(
+        "a re-check under way undoes a renewed token",
+        Watch,
+        "_recheck",
+        (
+            (
+                "if connection.identity is not before:\n        return False",
+                "if isinstance(found, Identity):\n        connection.identity = found",
+            ),
+        ),
+        "renewals",
+        frozenset({"let in", "closed in time"}),
+        300,
+    ),
+    Revert(
+        "an access check that fails lets the socket go on",
+        Watch,
+        "_recheck_and_go_on",
+        (("except Exception", "except ZeroDivisionError"),),
+        "faults",
+        frozenset({"closed in time", "no more than may be seen"}),
+        300,
+    ),
+    Revert(
+        "a change of access that nobody told of is never found",
+        Watch,
+        "recheck_due",
+        (("each.checked_at <= before", "False"),),
+        "silent",
+        frozenset({"closed in time"}),
+        20,
+    ),
+    Revert(
+        "what is in memory of a client that has left is kept",
+        Streams,
+        "clients_moved",
+        (("self.pages = Pages()", "return"),),
+        "moves",
+        frozenset({"no more than may be seen"}),
+        60,
+    ),
+    Revert(
+        "a client that was moved behind the signals' back keeps its past in memory",
+        Streams,
+        "look_for_moved_clients",
+        (("if shown[msp] & left[msp] or hidden[msp] - left[msp]", "if False"),),
+        "silent",
+        frozenset({"no more than may be seen"}),
+        300,
+    ),
+    Revert(
+        "the rows of a client that has left are read by its former MSP",
+        reading,
+        "page",
+        (('if kind == "msp" else ()', "if False else ()"),),
+        "moves",
+        frozenset({"no more than may be seen"}),
+        100,
+    ),
+    Revert(
+        "a drain ends while handshakes are under way",
+        Hub,
+        "drain",
+        (("while quiet < QUIET_LOOKS and", "while False and"),),
+        "drains",
+        frozenset({"told of the end"}),
+        60,
+    ),
+    Revert(
+        "who listens to several places is told of the first change of a look",
+        PresenceWatch,
+        "_tell",
+        (("if not pending:", "if True:"),),
+        "presence",
+        frozenset({"who watches", "no traceback"}),
+        100,
+    ),
+    Revert(
+        "who comes and goes while a frame is being sent is not told",
+        PresenceWatch,
+        "_look",
+        (
+            (
+                "if _concerns(place, connection)",
+                "if connection not in self._telling and _concerns(place, connection)",
+            ),
+        ),
+        "presence",
+        frozenset({"who watches"}),
+        100,
+    ),
+    Revert(
+        "an event that an encoding cannot carry ends its sockets",
+        StreamEvent,
+        "body",
+        (("except Exception as error", "except ZeroDivisionError as error"),),
+        "followers",
+        frozenset({"no traceback", "let in"}),
+        20,
+    ),
+    Revert(
+        "a socket that cannot be written to at once is not left to its writer",
+        Connection,
+        "_taken_now",
+        (("except Exception", "except ZeroDivisionError"),),
+        "followers",
+        frozenset({"no traceback"}),
+        60,
+    ),
+    Revert(
+        "one follower that cannot be woken keeps the news from those after it",
+        Tail,
+        "_wake_followers",
+        (("except Exception", "except ZeroDivisionError"),),
+        "followers",
+        frozenset({"no traceback", "complete"}),
+        60,
+        besides="a socket that cannot be written to at once is not left to its writer",
+    ),
+    Revert(
+        "a failure that nobody waits for any more is reported as an error",
+        sharing,
+        "_mark_retrieved",
+        (("if not task.cancelled()", "if False"),),
+        "sequencing",
+        frozenset({"no traceback"}),
+        60,
     ),
 )

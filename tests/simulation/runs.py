@@ -8,14 +8,12 @@ import hashlib
 import random
 import traceback
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
 
-from realtime.hub.connection import FAREWELL_SECONDS
 from realtime.protocol import groups
 from tests.simulation import actors, clock, memory, process, tenants, workers
 from tests.simulation.clock import Clock
@@ -26,7 +24,10 @@ from tests.simulation.process import Process
 from tests.simulation.sockets import Socket, describe_stream
 from tests.simulation.tenants import Tenants
 
-SWEEP, RECHECK, EXPIRY_GRACE, HEARTBEAT_EXPIRY = 2.0, 3.0, 1.0, 4.0
+SWEEP, EXPIRY_GRACE, HEARTBEAT_EXPIRY = 2.0, 1.0, 4.0
+TOO_LARGE = str(2**64)
+"""In the data of an event: a number that JSON carries, and MessagePack does not."""
+
 SLACK = 2.0
 """Seconds beyond an interval: slow statements, a failed one that is tried again, the hub's tick."""
 
@@ -34,10 +35,7 @@ SETTLES, ROWS_SETTLE = 5.5, 8.0
 """How long after the last fault everything must be as it should; and all that hangs on rows of connections."""
 
 ANSWERED = 0.5
-"""Seconds from a statement's failure to the close of the socket that it was for: threads are few, sockets slow."""
-
-BOUND: ContextVar[float] = ContextVar("bound", default=SWEEP + SLACK)
-"""How long a change of access that is made here may go unnoticed."""
+"""Seconds from a statement's failure until the socket that it was for is told: threads are few."""
 
 SETTINGS: dict[str, Any] = {
     "sweep_local": 0.5,
@@ -69,6 +67,12 @@ class EventRow(NamedTuple):
     type: str
     client: str
     severity: str
+    data: str
+
+    @property
+    def is_for_json_alone(self) -> bool:
+        """True where it holds what MessagePack cannot carry."""
+        return TOO_LARGE in self.data
 
 
 @dataclass
@@ -95,6 +99,8 @@ class Plan:
     several_tabs: bool = False
     """Whether a visitor opens the next socket without waiting for the end of the one before."""
     talkative: float = 0.2
+    back: tuple[int, ...] = (0, 0, 1, 3, 30)
+    """By how many events a resume goes back."""
     by_client_route: float = 0.4
     selected: float = 0.2
     paced: float = 0.1
@@ -103,6 +109,8 @@ class Plan:
     burst: int = 10
     failing: float = 0.0
     slow: float = 0.1
+    slow_layer: float | None = None
+    """How likely a message of the layer is late; None: as likely as a statement is slow."""
     lossy: float = 0.1
     error: type[Exception] = InjectedError
     in_memory: bool = True
@@ -111,6 +119,14 @@ class Plan:
     """Which of the hub's pools of threads is slow."""
     keeps_rows: bool = False
     """Whether connections are written as rows: where that is not what a run is about, it would take too long."""
+    bound: float = SWEEP + SLACK
+    """Seconds that a change of access may go unnoticed."""
+    told: bool = True
+    """Whether changes of access are told. Then nothing that comes after one goes to who lost access by it."""
+    latencies: tuple[float, ...] = (0.0, 0.0, 0.002, 0.05)
+    """Within how many seconds sockets take a frame."""
+    breaking: float = 0.0
+    """How likely the server's `write_now` raises."""
     settings: dict[str, Any] = field(default_factory=dict)
     expected_errors: tuple[str, ...] = ()
     """Beginnings of what is logged as an error, and should be."""
@@ -129,7 +145,11 @@ class Run:
         kind = plan or plans.choose()
         self.kind, self.plan = kind.__name__, kind()
         self.loop = VirtualLoop(self.clock)
-        self.layer = Layer(self.loop, self.plan.lossy, self.plan.slow)
+        self.layer = Layer(
+            self.loop,
+            self.plan.lossy,
+            self.plan.slow if self.plan.slow_layer is None else self.plan.slow_layer,
+        )
         self.violation: Violation | None = None
         self.is_ending = False
         self.processes: list[Process] = []
@@ -262,7 +282,7 @@ class Run:
     @property
     def bound(self) -> float:
         """Return within how many seconds a change that is made now must be noticed."""
-        return BOUND.get() + (1.0 if self.database.weather.is_away or self.layer.is_away else 0.0)
+        return self.plan.bound + (1.0 if self.database.weather.is_away or self.layer.is_away else 0.0)
 
     def _answered(self, purpose: str) -> None:
         if purpose == "authenticating":
@@ -307,20 +327,20 @@ class Run:
         if self.log is not None:
             rows_of = self.log.streams.get(stream, [])[after : before - 1]
             return [
-                EventRow(event.position, row.seq, row.type, row.client_id, row.severity)
+                EventRow(event.position, row.seq, row.type, row.client_id, row.severity, row.data)
                 for row, event in rows_of
             ]
         kind, key = groups.parse(stream)
         rows = self.database.rows(
-            f"SELECT position, {kind}_seq, type, client_id, severity FROM realtime_event "
+            f"SELECT position, {kind}_seq, type, client_id, severity, data FROM realtime_event "
             f"WHERE {kind}_id = %s AND {kind}_seq > %s AND {kind}_seq < %s ORDER BY {kind}_seq",
             key.hex,
             after,
             before,
         )
         return [
-            EventRow(position, seq, type_, str(UUID(client)), severity)
-            for position, seq, type_, client, severity in rows
+            EventRow(position, seq, type_, str(UUID(client)), severity, data)
+            for position, seq, type_, client, severity, data in rows
         ]
 
     # What must hold
@@ -351,8 +371,9 @@ class Run:
             self.fail("let in", f"{socket} was closed with 4003, and its access never ended")
         elif code == 4001 and (socket.credential.expires_at or 2.0**60) + EXPIRY_GRACE > clock.time.time():
             self.fail("let in", f"{socket} was closed with 4001, and its token has not expired")
-        elif code == 1011 and clock.time.monotonic() - weather.failed_at > ANSWERED + (
-            FAREWELL_SECONDS if socket.is_stalled else 0.0
+        elif (
+            code == 1011
+            and (weather.failed_before if socket.failed_before is None else socket.failed_before) > ANSWERED
         ):
             self.fail("let in", f"{socket} was closed with 1011 ({socket.error}), and nothing had failed")
         elif code == 1008 and socket.error == "token_expired":

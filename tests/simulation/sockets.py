@@ -82,11 +82,13 @@ class Socket:
         self.query = query
         self.subprotocol = subprotocol
         self.is_stalled = False
-        self.latency = random.choice((0.0, 0.0, 0.002, 0.05))
+        self.latency = random.choice(run.plan.latencies)
         self.raises_when_gone = random.random() < 0.5
         self.is_accepted = self.is_gone = self.was_dropped = False
         self.closed_with: int | None = None
         self.error: str | None = None
+        self.failed_before: float | None = None
+        """How long before the last error frame a statement had failed, in seconds."""
         self.connection_id: str | None = None
         self.epoch = ""
         self.tenant: tuple[str, UUID] | None = None
@@ -152,7 +154,9 @@ class Socket:
         except Exception as error:
             if isinstance(error, InjectedFault) and self.is_accepted and not self.is_gone:
                 self._close(1011)  # as servers do
-            elif not isinstance(error, InjectedFault) and not (isinstance(error, OSError) and self.is_gone):
+            elif not isinstance(error, InjectedFault) and not (
+                isinstance(error, OSError) and (self.is_gone or self.process.is_dead)
+            ):
                 self.run.fail("no traceback", f"the application of {self} ended with {error!r}", error)
         finally:
             self.process.applications.pop(self, None)
@@ -190,6 +194,8 @@ class Socket:
             or self.process.is_dead
         ):
             return False
+        if random.random() < self.run.plan.breaking:
+            raise InjectedFault("the server cannot write")
         self._take(payload)
         return True
 
@@ -345,6 +351,8 @@ class Socket:
         client = UUID(row.client)
         if client not in self.visible or client in self.once_lost or row.position <= self.came.get(client, 0):
             return False
+        if row.is_for_json_alone and self.subprotocol.endswith("msgpack"):
+            return False
         return followed.admits(row.client, row.type, row.severity)
 
     def _on_subscribed(self, frame: dict[str, Any]) -> None:
@@ -384,6 +392,11 @@ class Socket:
         if isinstance(asked, dict) and asked.get(frame["stream"]) != frame["from"]:
             self.run.fail("resumed", f"{self} resumed from {frame['from']} and had asked for {asked}")
         followed.cursor = frame["from"]
+        self.came = self.run.clients_came_lately(self.visible)
+        if frame["stream"].startswith(
+            "msp."
+        ):  # the past of a client that has come back some time ago is owed again
+            self.once_lost -= self.visible - self.came.keys()
 
     def _on_resync(self, frame: dict[str, Any]) -> None:
         self.epoch = frame["epoch"]
@@ -403,6 +416,7 @@ class Socket:
 
     def _on_error(self, frame: dict[str, Any]) -> None:
         self.error = frame["code"]
+        self.failed_before = self.run.database.weather.failed_before
 
     def watches(self, kind: str, key: UUID) -> bool:
         """Return whether presence counts it among those who watch an MSP, or a client."""
@@ -462,6 +476,8 @@ class Socket:
         client = frame.get("client_id")
         if client is None or frame["type"] not in OF_ONE_CLIENT or UUID(client) in self.visible:
             return
+        if not self.run.plan.told and self.ended is not None:
+            return  # it ended as nobody told, and so may go on within its bound, also with a client that came since
         resumed_until = self.run.clients_left.get((frame.get("stream", ""), client), -1.0)
         if now > max(self.lost.get(UUID(client), -1.0), resumed_until):
             self.run.fail(
