@@ -99,7 +99,7 @@ class EventsView(BaseView):
         after = _whole_number(request, "after", 0, 0, 2**53)
         limit = _whole_number(request, "limit", MOST_EVENTS, 1, MOST_EVENTS)
         head = reading.head(stream)
-        rows = reading.page(stream, after, reading.within(stream, after, limit, MAX_BYTES))
+        rows = reading.page(stream, after, limit, MAX_BYTES).rows
         if head > after and (not rows or rows[0].seq != after + 1):
             raise Gone
         events: list[dict[str, Any]] = [

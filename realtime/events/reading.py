@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Max, Min, Sum
+from django.db.models import Case, Max, Min, Sum, When
 from django.db.models.functions import Length
 
 from realtime import portal
@@ -26,6 +26,12 @@ LOG = ("epoch", "position", "access_position")
 
 OWNERS_AT_ONCE = 500
 """Clients, by one statement."""
+
+PAGE_BYTES = 2 * 2**20
+"""Most data that is read at once."""
+
+SMALL_BYTES = 4096
+"""Data up to this is read together with its length."""
 
 ResyncReason = Literal["epoch", "retention", "backlog", "ahead", "unknown", "slow"]
 
@@ -42,6 +48,13 @@ class Row:
     data: str
     hidden: bool = False
     """True in an MSP's stream where the client is another MSP's now: its data is left out, and it is sent to nobody."""
+
+
+class Page(NamedTuple):
+    """Events of a stream in order, and whether nothing came after them when they were read."""
+
+    rows: list[Row]
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +130,45 @@ def heads(streams: list[str]) -> dict[str, int]:
     )
 
 
-def page(stream: str, after: int, limit: int) -> list[Row]:
-    """Return up to `limit` events of `stream` with `seq > after`, in order; those of clients that have left hidden."""
+def page(stream: str, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page:
+    """Return up to `limit` events of `stream` with `seq > after`, in order; those of clients that have left hidden.
+
+    They hold at most `max_bytes` of data, or are one event. What is too much must not be in memory first, so where
+    data is large the first statement reads its length alone, and a second one what is taken.
+    """
     kind, key = groups.parse(stream)
-    events = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": after}).order_by(f"{kind}_seq")
-    values = list(
-        events.values_list(f"{kind}_seq", "type", "client_id", "severity", "occurred_at", "data")[:limit]
+    seq = f"{kind}_seq"
+    events = Event.objects.filter(**{f"{kind}_id": key})
+    found = list(
+        events.filter(**{f"{seq}__gt": after})
+        .order_by(seq)
+        .annotate(size=Length("data"))
+        .annotate(small=Case(When(size__lte=SMALL_BYTES, then="data")))
+        .values_list(seq, "type", "client_id", "severity", "occurred_at", "size", "small")[:limit]
     )
-    left = clients_left({key: {client_id for _, _, client_id, *_ in values}})[key] if kind == "msp" else ()
-    return [
-        Row(
-            seq,
-            type_,
-            str(client_id),
-            severity,
-            occurred_at.isoformat(),
-            "" if client_id in left else data,
-            client_id in left,
-        )
-        for seq, type_, client_id, severity, occurred_at, data in values
-    ]
+    left = clients_left({key: {client_id for _, _, client_id, *_ in found}})[key] if kind == "msp" else ()
+    taken = _within([0 if client_id in left else size for _, _, client_id, _, _, size, _ in found], max_bytes)
+    large = [at for at, _, client_id, *_, small in found[:taken] if small is None and client_id not in left]
+    texts = dict(events.filter(**{f"{seq}__in": large}).values_list(seq, "data")) if large else {}
+    rows: list[Row] = []
+    for at, type_, client_id, severity, occurred_at, _, small in found[:taken]:
+        hidden = client_id in left
+        data = "" if hidden else texts.get(at) if small is None else small
+        if data is None:  # deleted meanwhile, and with it all that came before
+            rows.clear()
+        else:
+            rows.append(Row(at, type_, str(client_id), severity, occurred_at.isoformat(), data, hidden))
+    return Page(rows, taken == len(found) < limit)
+
+
+def _within(sizes: list[int], max_bytes: int) -> int:
+    """Return how many of the first events are at most `max_bytes`; one at least, if there is any."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if count and total > max_bytes:
+            return count
+    return len(sizes)
 
 
 def clients_left(clients: Mapping[UUID, Collection[UUID]]) -> dict[UUID, set[UUID]]:
@@ -153,22 +185,6 @@ def clients_left(clients: Mapping[UUID, Collection[UUID]]) -> dict[UUID, set[UUI
         told = Event.objects.filter(client_id=deleted, msp_id__isnull=False).order_by("-client_seq")
         owners[deleted] = told.values_list("msp_id", flat=True).first()
     return {msp: {each for each in some if owners[each] != msp} for msp, some in clients.items()}
-
-
-def within(stream: str, after: int, limit: int, max_bytes: int) -> int:
-    """Return how many of the next `limit` events hold at most `max_bytes` of data; one at least, if there is any.
-
-    Only lengths are read: what is too much for an answer must not be in memory first.
-    """
-    kind, key = groups.parse(stream)
-    events = Event.objects.filter(**{f"{kind}_id": key, f"{kind}_seq__gt": after}).order_by(f"{kind}_seq")
-    total = count = 0
-    for length in events.values_list(Length("data"), flat=True)[:limit]:
-        total += length
-        if count and total > max_bytes:
-            break
-        count += 1
-    return count
 
 
 def backlog(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
 from typing import Any, TypeVar
 
 from realtime import conf, metrics
@@ -18,6 +19,9 @@ from realtime.hub.sharing import share
 from realtime.hub.tail import StreamEvent
 
 R = TypeVar("R")
+
+LARGE_KNOWN = 1000
+"""Pages too large to be read at once: so many are remembered. One that is forgotten costs one reading more."""
 
 KEPT_BYTES = 8 * 2**20
 """How much of pages is kept for others who are at the same place."""
@@ -43,19 +47,26 @@ class Pages:
     def __init__(self) -> None:
         self._kept_bytes = 0
         self._kept: OrderedDict[tuple[str, int], list[StreamEvent]] = OrderedDict()
+        self._large: set[tuple[str, int]] = set()
+        """Pages that are too large to be read at once."""
         self._running: dict[Hashable, asyncio.Future[Any]] = {}
 
     async def after(self, stream: str, cursor: int) -> list[StreamEvent]:
-        """Return events of `stream` with `seq > cursor`, in order, up to the end of a page.
+        """Return events of `stream` with `seq > cursor`, in order, up to a page or as many as are read at once.
 
         None where the rows have none.
         """
         size = conf.current().page_events
-        number = cursor // size
-        kept = self._kept.get((stream, number))
+        begin = cursor - cursor % size
+        if (stream, begin) in self._large:
+            begin = cursor  # what is read from the page's beginning may not reach so far
+        kept = self._kept.get((stream, begin))
         if kept is None or kept[-1].seq <= cursor:
-            kept = await self._once(("page", stream, number), lambda: self._read(stream, number, size))
-        return [event for event in kept if event.seq > cursor]
+            kept = await self._once(("page", stream, begin), partial(self._read, stream, begin, size))
+        found = [event for event in kept if event.seq > cursor]
+        if not found and begin < cursor and (stream, begin) in self._large:
+            return await self.after(stream, cursor)
+        return found
 
     async def decide(self, stream: str, position: int, epoch: str | None) -> Replay | Resync:
         """Return whether a cursor can be resumed, asked of the rows."""
@@ -74,13 +85,22 @@ class Pages:
 
         return await self._once(("decide", stream, position, epoch), ask)
 
-    async def _read(self, stream: str, number: int, size: int) -> list[StreamEvent]:
+    async def _read(self, stream: str, start: int, size: int) -> list[StreamEvent]:
+        """Read from `start` to the end of its page, or as much as is read at once."""
         metrics.pages.inc()
-        rows = await threads.run("reading", reading.page, stream, number * size, size)
-        page = [to_event(stream, row) for row in rows if row.seq <= (number + 1) * size]
+        end = start - start % size + size
+        rows, is_last = await threads.run("reading", reading.page, stream, start, end - start)
+        page = [to_event(stream, row) for row in rows if row.seq <= end]
         if page:
-            self._keep((stream, number), page)
+            self._keep((stream, start), page)
+            if not is_last and page[-1].seq < end:
+                self._remember_as_large((stream, end - size))
         return page
+
+    def _remember_as_large(self, page: tuple[str, int]) -> None:
+        if len(self._large) >= LARGE_KNOWN:
+            self._large.clear()
+        self._large.add(page)
 
     def _keep(self, key: tuple[str, int], page: list[StreamEvent]) -> None:
         self._kept_bytes -= sum(event.weight for event in self._kept.pop(key, ()))

@@ -285,7 +285,7 @@ class Streams:
         announced = set(tail.ahead)
         while True:
             before, log_then, access = tail.head, self._logs_begun, self.access_changes
-            rows = await threads.run("hub", reading.page, tail.stream, before, REPAIR_PAGE)
+            rows, is_last = await threads.run("hub", reading.page, tail.stream, before, REPAIR_PAGE)
             if self._logs_begun != log_then:
                 return  # these rows are of the log before, or the tail has them
             if self.access_changes != access:
@@ -297,7 +297,7 @@ class Streams:
                 metrics.gaps.labels(found_by).inc()
                 tail.wake()
                 _arrived(rows[-1].timestamp)
-            if len(rows) < REPAIR_PAGE:
+            if is_last:
                 break
         for seq in announced:  # before the rows were read, and not among them: no event of this log
             tail.ahead.pop(seq, None)

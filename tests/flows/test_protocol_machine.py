@@ -152,7 +152,7 @@ class Protocol(RuleBasedStateMachine):
         self.logs: dict[str, list[Happened]] = {}
         # The log is the test's, shared by all examples: what earlier ones left in it counts.
         for stream in (self.msp, *(f"client.{key}" for key in self.ids)):
-            rows = reading.page(stream, 0, 100_000)
+            rows = reading.page(stream, 0, 100_000, 2**40).rows
             self.logs[stream] = [Happened(row.client_id, row.type, row.severity) for row in rows]
         self.all = Client(self.server.ws_url, token, selected=False)
         self.chosen = Client(self.server.ws_url, token, selected=True)

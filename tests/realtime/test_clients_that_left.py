@@ -107,9 +107,9 @@ def test_a_client_that_comes_back_shows_its_past_again(tenant):
     save(tenant.client)
     stream = groups.msp(tenant.msp.pk)
     MOVES["updated"](tenant.client, new)
-    assert [(row.hidden, row.data) for row in reading.page(stream, 0, 10)] == [(True, "")]
+    assert [(row.hidden, row.data) for row in reading.page(stream, 0, 10).rows] == [(True, "")]
     MOVES["updated"](tenant.client, tenant.msp)
-    assert [row.hidden for row in reading.page(stream, 0, 10)] == [False]
+    assert [row.hidden for row in reading.page(stream, 0, 10).rows] == [False]
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -120,9 +120,9 @@ def test_a_deleted_client_stays_with_the_msp_that_had_it_last(tenant, moved):
         MOVES["saved"](tenant.client, new)
     Client.objects.get(pk=tenant.client.pk).delete()
     wait_until(lambda: Event.objects.exclude(client_id=None).count() == 2, "not published")
-    hidden = [row.hidden for row in reading.page(groups.msp(tenant.msp.pk), 0, 10)]
+    hidden = [row.hidden for row in reading.page(groups.msp(tenant.msp.pk), 0, 10).rows]
     assert hidden == ([True] if moved else [False, False])
-    assert [row.hidden for row in reading.page(groups.msp(new.pk), 0, 10)] == ([False] if moved else [])
+    assert [row.hidden for row in reading.page(groups.msp(new.pk), 0, 10).rows] == ([False] if moved else [])
 
 
 class TestMoments:

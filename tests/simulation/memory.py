@@ -26,7 +26,7 @@ from realtime import receivers
 from realtime.auth import identity as identities
 from realtime.events import placing, publisher, reading, rendering
 from realtime.events.placing import BusyError, Placed
-from realtime.events.reading import Replay, Resync, Row, Seen, Swept
+from realtime.events.reading import Page, Replay, Resync, Row, Seen, Swept
 from realtime.models import Kind
 from realtime.protocol import groups
 from tests.simulation import workers
@@ -155,13 +155,14 @@ class MemoryLog:
         self._database.statement()
         return {stream: len(self.streams.get(stream, ())) for stream in streams}
 
-    def page(self, stream: str, after: int, limit: int) -> list[Row]:
+    def page(self, stream: str, after: int, limit: int) -> Page:
         """Stands for `reading.page`."""
         self._database.statement()
         rows = [row for row, _ in self.streams.get(stream, ())[after : after + limit]]
         kind, key = groups.parse(stream)
         left = self.clients_left({key: {UUID(row.client_id) for row in rows}})[key] if kind == "msp" else ()
-        return [replace(row, data="", hidden=True) if UUID(row.client_id) in left else row for row in rows]
+        shown = [replace(row, data="", hidden=True) if UUID(row.client_id) in left else row for row in rows]
+        return Page(shown, len(rows) < limit)
 
     def clients_left(self, clients: Mapping[UUID, Collection[UUID]]) -> dict[UUID, set[UUID]]:
         """Stands for `reading.clients_left`."""

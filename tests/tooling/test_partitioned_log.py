@@ -40,7 +40,7 @@ def test_the_log_can_be_partitioned_as_the_page_says():
     Log.objects.update(position=49_999_999)
     say(3)
 
-    assert [row.seq for row in reading.page(stream, 0, 10)] == [1, 2, 3]
+    assert [row.seq for row in reading.page(stream, 0, 10).rows] == [1, 2, 3]
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM realtime_event_0")
         assert cursor.fetchone() == (2,)
