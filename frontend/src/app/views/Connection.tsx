@@ -83,7 +83,7 @@ export function Connection(): ReactNode {
           {latencies.length > 1 ? <Spark values={latencies} label={`The last ${latencies.length} pings`} /> : <p className="tile-note">measured with each ping</p>}
         </div>
         <div className="tile">
-          <h2 className="tile-name">Events heard</h2>
+          <h2 className="tile-name">Events received</h2>
           <p className="tile-value" data-total="heard">
             <Figure value={feed.taken} />
           </p>
@@ -102,7 +102,7 @@ export function Connection(): ReactNode {
             {count(replayed)}
           </p>
           <p className="tile-note">
-            {plural(doubles, "double")} · {plural(resyncs, "resync")}
+            {plural(doubles, "duplicate")} · {plural(resyncs, "resync")}
           </p>
         </div>
       </section>
