@@ -31,13 +31,16 @@ class RealtimeSettings:
     """
 
     # Publishing
-    publish_batch: int = _setting(500, "Events placed in one transaction", unit="events", least=1)
+    publish_batch: int = _setting(500, "Events sequenced in one transaction", unit="events", least=1)
     announce_timeout: float = _setting(
-        1.0, "How long an announcement may take before it counts as lost", unit="s", least=0.01
+        1.0,
+        "How long publishing to the channel layer may take before it counts as failed",
+        unit="s",
+        least=0.01,
     )
     announce_pause: float = _setting(
         2.0,
-        "How long nothing is announced after a failed announcement; events are placed all the same",
+        "How long nothing is published after publishing failed; events are sequenced all the same",
         unit="s",
         least=0,
     )
@@ -48,12 +51,12 @@ class RealtimeSettings:
     # The hub
     sweep_local: float = _setting(
         0.5,
-        "How often rows are looked through for what was not announced, without a shared layer",
+        "How often the log is searched for events that no group message brought, without a shared layer",
         unit="s",
         least=0.05,
     )
     sweep_shared: float = _setting(
-        5.0, "The same with a shared channel layer that is up; down, sweep_local holds", unit="s", least=0.05
+        5.0, "The same with a shared channel layer; while it is down, sweep_local holds", unit="s", least=0.05
     )
     tail_events: int = _setting(
         2000, "Newest events of a followed stream kept in memory", unit="events", least=1
@@ -112,10 +115,13 @@ class RealtimeSettings:
         20, "Bad frames a minute after which a connection is closed", unit="frames", least=1
     )
     messages_per_second: float = _setting(
-        10.0, "Inbound messages a connection may send, lasting", unit="1/s", least=0.1
+        10.0, "Inbound messages that a connection may send per second, on average", unit="1/s", least=0.1
     )
     messages_burst: int = _setting(
-        250, "The same at once: room for every subscription, one by one", unit="messages", least=1
+        250,
+        "Inbound messages in one burst: room for every subscription, one by one",
+        unit="messages",
+        least=1,
     )
     subscriptions: int = _setting(200, "Clients that one connection subscribes to", unit="clients", least=1)
     connections_per_user: int = _setting(
@@ -128,8 +134,10 @@ class RealtimeSettings:
         1000, "Connections of an address in one process", unit="connections", least=1
     )
     connections_per_process: int = _setting(20_000, "Connections of one process", unit="connections", least=1)
-    handshakes_per_second: float = _setting(50.0, "Handshakes of an address, lasting", unit="1/s", least=0.1)
-    handshakes_burst: int = _setting(500, "The same at once", unit="handshakes", least=1)
+    handshakes_per_second: float = _setting(
+        50.0, "Handshakes of an address per second, on average", unit="1/s", least=0.1
+    )
+    handshakes_burst: int = _setting(500, "Handshakes of an address in one burst", unit="handshakes", least=1)
 
     # Presence
     presence_interval: float = _setting(

@@ -26,17 +26,17 @@ recorded = Counter(
 record_failures = Counter(
     "realtime_record_failures", "Writes whose changes could not be recorded in full: a fault of ours"
 )
-placed = Counter("realtime_events_placed", "Events given their places by this process", ["type"])
+placed = Counter("realtime_events_placed", "Events sequenced by this process", ["type"])
 published = Counter("realtime_announcements", "Group messages sent to the channel layer")
 announcements_failed = Counter(
     "realtime_announcements_failed", "Group messages the channel layer did not take"
 )
-place_failures = Counter("realtime_place_failures", "Rounds of the publisher that the database refused")
+place_failures = Counter("realtime_place_failures", "Batches of the publisher that the database refused")
 dead_lettered = Counter(
     "realtime_changes_dead_lettered", "Recorded changes moved to the dead letters", ["kind"]
 )
 to_published = Histogram(
-    "realtime_commit_to_publish_seconds", "From recording to placed and announced", buckets=_SECONDS
+    "realtime_commit_to_publish_seconds", "From recording to published", buckets=_SECONDS
 )
 to_hub = Histogram("realtime_commit_to_hub_seconds", "From recording to the hub", buckets=_SECONDS)
 to_socket = Histogram(
@@ -49,7 +49,7 @@ folded = Counter(
     "realtime_events_folded", "Updates that went out within a newer one of their subject (?rate=)"
 )
 gaps = Counter("realtime_gaps_repaired", "Runs of missing events read from the rows", ["found_by"])
-doubles = Counter("realtime_doubles_dropped", "Announced events that had come before")
+doubles = Counter("realtime_doubles_dropped", "Duplicates: received events that had come before")
 position_checks = Counter(
     "realtime_position_checks", "Positions told in pings, against what was sent", ["result"]
 )
@@ -62,7 +62,7 @@ delivery_failures = Counter(
 )
 catch_ups = Counter("realtime_catch_ups", "Times a connection fell behind the events in memory")
 pages = Counter("realtime_pages_read", "Pages of events read from the rows")
-sweeps = Counter("realtime_sweeps", "Looks through the rows for what was not announced")
+sweeps = Counter("realtime_sweeps", "Searches of the log for events that no group message brought")
 sweep_failures = Counter("realtime_sweep_failures", "Sweeps that the database refused")
 task_failures = Counter(
     "realtime_task_failures", "Failures of the hub's long-lived tasks and of its one-off work", ["task"]

@@ -132,7 +132,7 @@ class Announcer:
         except Exception:
             # Not the layer's: to pause would only delay all others.
             metrics.announcements_failed.inc(len(sends))
-            log.exception("announcing failed, by a fault of the portal", groups=len(sends))
+            log.exception("publishing failed, by a fault of the portal", groups=len(sends))
         else:
             metrics.published.inc(sent)
 
@@ -178,4 +178,4 @@ async def _send_by(layer: Any, sends: list[tuple[str, dict[str, Any]]]) -> int:
 def _not_written(group: str, error: Exception) -> None:
     """Say that one group's message cannot be written; those of other groups are sent."""
     metrics.announcements_failed.inc()
-    log.error("announcement cannot be written", group=group, next="rows will repair it", exc_info=error)
+    log.error("group message cannot be encoded", group=group, next="rows will repair it", exc_info=error)

@@ -165,7 +165,7 @@ class Publisher:
             self._announcer.announce(messages(events))
         except Exception:
             metrics.announcements_failed.inc()
-            log.exception("events not announced, by a fault of the portal", events=len(events))
+            log.exception("events not published, by a fault of the portal", events=len(events))
 
     def _run(self) -> None:
         rest = 0.0
@@ -221,9 +221,9 @@ class Publisher:
         metrics.place_failures.inc()
         if self._failing_with != name:
             if isinstance(error, DatabaseError | InterfaceError):
-                log.warning("events not placed yet", error=str(error).strip(), next="trying again")
+                log.warning("events not sequenced yet", error=str(error).strip(), next="trying again")
             else:
-                log.error("placing events failed", next="trying again", exc_info=error)
+                log.error("sequencing events failed", next="trying again", exc_info=error)
         self._failing_with = name
         self._failures += 1
         if self._failures >= FAILURES_BEFORE_DOUBT and self._doubtful is None:
@@ -291,7 +291,9 @@ def status() -> str:
 
 def _flush_at_exit() -> None:
     if not flush():
-        log.warning("events left unplaced at exit", next="the next publisher or a hub's sweep places them")
+        log.warning(
+            "events left in the outbox at exit", next="the next publisher or a hub's sweep sequences them"
+        )
 
 
 def _forget_in_child() -> None:

@@ -1,8 +1,7 @@
 """Rendering: from what a transaction recorded to what goes out, many at a time and in few queries.
 
 Done when an event is placed, not when it is recorded: the business transaction pays for one INSERT, and names
-and figures are read once for all events of a round. The shapes of
-`data` are described in docs/protocol.md.
+and figures are read once for all events of a round. docs/protocol.md describes the shapes of `data`.
 """
 
 from __future__ import annotations

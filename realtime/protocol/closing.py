@@ -17,7 +17,7 @@ class CloseCode(enum.IntEnum):
     INTERNAL = 1011
     """A fault of the server. Reconnect and resume."""
     RESTART = 1012
-    """A planned restart. Reconnect after the announced delay and resume."""
+    """A planned restart. Reconnect after the delay given in `reconnect` and resume."""
     TRY_LATER = 1013
     """Over a limit. Reconnect later."""
     TOKEN_EXPIRED = 4001
@@ -27,4 +27,4 @@ class CloseCode(enum.IntEnum):
     TOO_SLOW = 4008
     """The connection could not keep up. Reconnect and resume."""
     SILENT = 4009
-    """Nothing was heard for too long. Reconnect and resume."""
+    """Nothing was received for too long. Reconnect and resume."""

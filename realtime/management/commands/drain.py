@@ -58,7 +58,7 @@ class Command(PortalCommand):
         for process in chosen:
             self.stdout.write(f"{process}: asked to hand over {_connections(process)} connection(s).")
         if not heard:
-            self.stderr.write("Channel layer not reached: a process hears of it with its next heartbeat.")
+            self.stderr.write("Channel layer not reached: a process learns of it with its next heartbeat.")
         if not options["no_wait"]:
             self._wait([process.pk for process in chosen])
 
