@@ -200,7 +200,7 @@ def resources(load: Load, figures: dict[str, Figure]) -> list[Resource]:
         Resource("network out", "Gbit/s", traffic, load.network_gbit, source("event_bytes"), True),
         Resource("Redis", "cores", redis, 1, source("publish_us", "copy_us"), True),
         Resource(
-            "placing (one round at a time)",
+            "sequencing (one batch at a time)",
             "events/s",
             events,
             1e6 / figures["place_us"].value,
@@ -208,7 +208,7 @@ def resources(load: Load, figures: dict[str, Figure]) -> list[Resource]:
             False,
         ),
         Resource(
-            "PostgreSQL: saves of one event each, and placing them",
+            "PostgreSQL: saves of one event each, and sequencing them",
             "cores",
             events * figures["save_pg_us"].value / 1e6,
             load.cores,
@@ -287,7 +287,7 @@ def report(load: Load, figures: dict[str, Figure]) -> str:
     defaults = RealtimeSettings()
     upkeep = running.processes * (2 / defaults.sweep_shared + 1 / defaults.heartbeat)
     asked = (
-        f"PostgreSQL sees {show(float(load.clients * load.events))} saves/s, at most as many rounds of placing, and "
+        f"PostgreSQL sees {show(float(load.clients * load.events))} saves/s, at most as many batches, and "
         f"{show(upkeep)} queries/s of sweeps and heartbeats."
     )
     gives = f"Of what cannot be had by adding, **{first.name}** {state} {show(first.times)} times this load."

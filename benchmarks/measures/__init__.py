@@ -49,7 +49,7 @@ MEASURES = (
     Measure("resuming", "a storm of 2,000 sockets that resume", resuming.run),
     Measure("rechecks", "what it costs to look at every connection's access again", rechecks.run),
     Measure("encodings", "bytes and processor time of each encoding on dashboard traffic", encodings.run),
-    Measure("ceilings", "what placing and Redis take at most", ceilings.run),
+    Measure("ceilings", "what sequencing and Redis take at most", ceilings.run),
     Measure("hearing", "what an event costs a process, apart from its deliveries", hearing.run),
     Measure("eventlog", "resuming and sweeping with 10 million events in the log", eventlog.run),
 )

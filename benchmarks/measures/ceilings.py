@@ -1,4 +1,4 @@
-"""What placing and Redis take at most: `benchmarks.model` reads it.
+"""What sequencing and Redis take at most: `benchmarks.model` reads it.
 
 Processor time where it can be told apart, so that a limit is what one core does, on a shared machine too.
 """
@@ -33,14 +33,14 @@ MESSAGE_BYTES = 900
 WRITERS = 8
 SUBSCRIBERS = 20
 PUBLISHED_TOGETHER = 2
-"""What an event is announced with: to its client's group and its MSP's."""
+"""What an event is published with: to its client's group and its MSP's."""
 
 COLUMNS = {"title": "", "per_second": "a second", "cpu_us": "CPU µs each", "note": ""}
 
 
 def run(stage: Stage, say: Say) -> Outcome:
     """Measure each part for itself."""
-    table = Table("What placing and Redis take", COLUMNS)
+    table = Table("What sequencing and Redis take", COLUMNS)
     figures: dict[str, float] = {}
     for measure in (_placing, _saving, _redis):
         rows, found = measure(stage)
@@ -49,9 +49,9 @@ def run(stage: Stage, say: Say) -> Outcome:
         for row in rows:
             say(f"{row['title']}: {show(row.get('per_second'))}/s, {show(row.get('cpu_us'))} µs of CPU")
     table.notes.append(
-        "Placing runs alone, one round after the other; with fsync. Its "
+        "Sequencing runs alone, one batch after the other; with fsync. Its "
         "processor time is PostgreSQL's and the publisher's together. Redis is asked over one connection, "
-        f"{PUBLISHED_TOGETHER} messages at a time, as an event is announced; its processor time is its own."
+        f"{PUBLISHED_TOGETHER} messages at a time, as an event is published; its processor time is its own."
     )
     return Outcome([table], figures=figures)
 
@@ -74,7 +74,7 @@ def _placing(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
             rates.append(count / took)
             cpu.append(used / count * 1e6)
     figures = {"placed_per_second": spread(rates)["median"], "placed_cpu_us": spread(cpu)["median"]}
-    title = f"events placed, {ROUND} a round"
+    title = f"events sequenced, {ROUND} a batch"
     row = {
         "title": title,
         "per_second": figures["placed_per_second"],
@@ -138,7 +138,7 @@ def _saving(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
     count = WRITERS * each
     cpu = (cores.cpu_seconds(stage.postgres.pid) - used) / count * 1e6
     row = {
-        "title": "PostgreSQL: a tracked save and its placing",
+        "title": "PostgreSQL: a tracked save and its sequencing",
         "per_second": count / (time.perf_counter() - started),
         "cpu_us": cpu,
         "note": f"{WRITERS} writers",
@@ -153,7 +153,7 @@ def _redis(stage: Stage) -> tuple[list[dict[str, Any]], dict[str, float]]:
     copy = (cpu_all - cpu_alone) / SUBSCRIBERS
     rows = [
         {
-            "title": "Redis: PUBLISH that nobody hears",
+            "title": "Redis: PUBLISH that nobody receives",
             "per_second": rate_alone,
             "cpu_us": cpu_alone,
             "note": "",

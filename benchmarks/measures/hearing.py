@@ -58,7 +58,7 @@ def run(stage: Stage, say: Say) -> Outcome:
         f"What an event costs one process, {PER_SECOND} events a second on {STREAMS} streams", COLUMNS
     )
     for title, cost in (
-        ("to hear it", hearing),
+        ("to receive it", hearing),
         ("to deliver it to a connection, a frame each", delivery),
         ("a handshake, of PostgreSQL", handshake),
     ):

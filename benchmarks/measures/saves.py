@@ -48,7 +48,7 @@ def run(stage: Stage, say: Say) -> Outcome:
             cores.move(stage.load.pid, cores.LOAD)
     table.notes.append(
         "From just before save() is called to the event's receipt by each socket: the INSERTs, the commit with fsync, "
-        "placing it in two streams (a second commit), Redis, the hub, the socket. Of several rounds, that with the "
+        "sequencing it in two streams (a second commit), Redis, the hub, the socket. Of several rounds, that with the "
         "median p50."
     )
     row = table.rows[0]

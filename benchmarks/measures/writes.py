@@ -61,7 +61,7 @@ def run(stage: Stage, say: Say) -> Outcome:
                 f"{title}: {show(row['ratio'])} times ({show(row['untracked_ms'])} → {show(row['tracked_ms'])} ms)"
             )
     table.notes.append(
-        "Saves follow each other without a pause, so the publisher's placing and announcing runs beside them on the "
+        "Saves follow each other without a pause, so the publisher's sequencing and publishing run beside them on the "
         "same cores (and, with threads, under the same interpreter lock)."
     )
     targets = [

@@ -132,7 +132,7 @@ class PositionedPages(Pages):
         told: dict[str, Any] = super().get_paginated_response_schema(schema)
         places = {"type": "object", "additionalProperties": {"type": "integer"}}
         told["properties"] |= {
-            "positions": {**places, "description": "Places in the streams, read before the rows."},
+            "positions": {**places, "description": "Positions in the streams, read before the rows."},
             "epoch": {"type": "string", "description": "Belongs to the positions."},
         }
         return told

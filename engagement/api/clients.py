@@ -136,7 +136,7 @@ Dashboard = inline_serializer(
         "positions": serializers.DictField(
             child=serializers.IntegerField(),
             required=False,
-            help_text="Places in the streams, read before the figures.",
+            help_text="Positions in the streams, read before the figures.",
         ),
         "epoch": serializers.CharField(required=False, help_text="Belongs to the positions."),
     },

@@ -51,7 +51,7 @@ def test_a_small_load_by_hand():
     assert part("Redis").demand == pytest.approx((20 * 10 + 40 * 5) / 1e6)
     assert part("memory").demand == pytest.approx(1000 * 32 / 2**20 + 200 / 1024)
     assert part("network").demand == pytest.approx(1800 * 500 * 8 / 1e9)
-    assert part("placing").times == 400
+    assert part("sequencing").times == 400
     assert found.hearing == pytest.approx(40 * 200 / 1e6)
     assert part("all come back in 10 s: processes").demand == pytest.approx(0.3)
     assert part("all come back in 10 s: PostgreSQL").demand == pytest.approx(0.1)
@@ -88,19 +88,20 @@ def test_keeping_tenants_together_spares_hearing_the_same_event_in_every_process
 
 
 def test_what_cannot_be_added_is_needed_once_or_is_too_little():
-    assert part("placing").needed(1) == 1
-    assert part("placing", replace(SMALL, events=500)).needed(1) is None
+    assert part("sequencing").needed(1) == 1
+    assert part("sequencing", replace(SMALL, events=500)).needed(1) is None
     assert part("Redis", replace(SMALL, clients=100_000, events=5)).needed(0.5) > 1
-    assert part("placing", replace(SMALL, events=0)).times == math.inf
+    assert part("sequencing", replace(SMALL, events=0)).times == math.inf
 
 
 def test_the_report_says_what_gives_first():
     text = model.report(replace(SMALL, events=1600), FIGURES)
 
-    # 16,000 events/s of 2 ms each are 32 cores of 8; placing takes 4,000.
-    assert "**placing (one round at a time)** has given way at 0.25 times this load" in text
+    # 16,000 events/s of 2 ms each are 32 cores of 8; sequencing takes 4,000.
+    assert "**sequencing (one batch at a time)** has given way at 0.25 times this load" in text
     assert (
-        "| PostgreSQL: saves of one event each, and placing them | 32.0 cores | 8.00 cores | 0.25 |" in text
+        "| PostgreSQL: saves of one event each, and sequencing them | 32.0 cores | 8.00 cores | 0.25 |"
+        in text
     )
 
 
@@ -150,6 +151,6 @@ def test_the_command_takes_the_assumptions_and_says_what_is_wrong_with_one():
     few, many = run("--connections", "1000"), run("--connections", "1000000")
     assert (few.returncode, many.returncode) == (0, 0)
     assert few.stdout != many.stdout
-    assert "placing (one round at a time)" in many.stdout
+    assert "sequencing (one batch at a time)" in many.stdout
     wrong = run("--use", "2")
     assert (wrong.returncode, "shares" in wrong.stderr) == (2, True)
