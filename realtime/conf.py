@@ -138,6 +138,12 @@ class RealtimeSettings:
         50.0, "Handshakes of an address per second, on average", unit="1/s", least=0.1
     )
     handshakes_burst: int = _setting(500, "Handshakes of an address in one burst", unit="handshakes", least=1)
+    refusals_at_once: int = _setting(
+        20,
+        "Refused handshakes of an address that are told at once; further ones wait, up to 5 s",
+        unit="handshakes",
+        least=0,
+    )
 
     # Presence
     presence_interval: float = _setting(

@@ -142,6 +142,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             log.info(
                 "connection refused", reason=refusal.code, address=self._address(), path=self.scope["path"]
             )
+            if refusal.close is CloseCode.POLICY and not hubs.current().draining:
+                await hubs.current().roster.hold_back(self._address())
             await self._refuse(refusal)
         except Error as error:
             log.warning("connection refused", reason="database away", error=str(error).strip())
@@ -384,6 +386,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 if not _tolerated(error, patience, flood):
                     metrics.limited.labels("errors").inc()
                     log.warning("closed for abuse", last=error.code)
+                    connection.hub.roster.flooded(connection.address)
                     connection.close(
                         CloseCode.POLICY,
                         ErrorCode.TOO_MANY_ERRORS,

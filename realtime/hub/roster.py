@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -10,10 +11,16 @@ import structlog
 
 from realtime import conf, metrics
 from realtime.addresses import network_of
-from realtime.hub.limits import Buckets, Counts
+from realtime.hub.limits import Buckets, Counts, Refusals
 
 if TYPE_CHECKING:
     from realtime.hub.connection import Connection
+
+MAX_HELD_BACK = 1000
+"""Refusals that are held back at once; more are told at once."""
+
+FLOOD_COSTS = 50
+"""Handshakes that a socket closed for a flood costs its address: it would flood again with the next one."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +32,8 @@ class Roster:
         settings = conf.current()
         self.connections: dict[UUID, Connection] = {}
         self.handshakes = Buckets(settings.handshakes_per_second, settings.handshakes_burst)
+        self._refusals = Refusals(settings.refusals_at_once)
+        self._held_back = 0
         self._counts = Counts()
 
     def add(self, connection: Connection) -> None:
@@ -41,6 +50,27 @@ class Roster:
         for key in _counted(connection):
             self._counts.remove(key)
         return True
+
+    async def hold_back(self, address: str) -> None:
+        """Wait before one more refusal of an address: some clients try for ever, as they were accepted to be told.
+
+        Nobody waits who has a good connection open: behind one address there may be many.
+        """
+        network = network_of(address)
+        if self._counts["address", network] or self._held_back >= MAX_HELD_BACK:
+            return
+        seconds = self._refusals.delay(network)
+        if seconds:
+            metrics.limited.labels("refusals").inc()
+            self._held_back += 1
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self._held_back -= 1
+
+    def flooded(self, address: str) -> None:
+        """Have an address whose socket was closed for a flood make fewer handshakes for a while."""
+        self.handshakes.take(network_of(address), FLOOD_COSTS)
 
     def over_limit(self, address: str, user_id: UUID, client_id: str | None) -> str | None:
         """Return which limit one more connection would break, in words; None where there is room."""

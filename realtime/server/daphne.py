@@ -192,6 +192,7 @@ class WebSocketProtocol(DaphneProtocol):
             return
         metrics.limited.labels("frames").inc()
         log.warning("limit hit", limit="frames", peer=self.peer)
+        hubs.current().roster.flooded(str(self.client_addr[0]) if self.client_addr else "")
         self.sendCloseFrame(code=CloseCode.POLICY, reasonUtf8=b"Too many frames: send fewer a second.")
         self.dropConnection(abort=False)
 
