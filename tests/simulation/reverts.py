@@ -228,6 +228,15 @@ REVERTS = (
         20,
     ),
     Revert(
+        "a change of access that was lost is passed over by the next one",
+        Hub,
+        "_heard",
+        (("has_gap = message", 'has_gap = message["type"] == "stream.events" and message'),),
+        "losses",
+        frozenset({"nothing after the change"}),
+        100,
+    ),
+    Revert(
         "what is in memory of a client that has left is kept",
         Streams,
         "clients_moved",

@@ -8,6 +8,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from realtime.hub.connection import WRITE_NOW
 from realtime.protocol.inbound import EVENT_TOPICS, SEVERITIES
 from realtime.routing import websocket_application
 from tests.simulation import workers
+from tests.simulation.clock import STARTS_AT
 from tests.simulation.database import InjectedFault
 from tests.simulation.tenants import NAMES, Credential
 
@@ -105,6 +107,8 @@ class Socket:
         self._changed: list[asyncio.Future[None]] = []
         self.holds = True
         self.ever_ended = False
+        self.ended_by_change: float | None = None
+        """When its access ended by a change that is told; None where it holds, or ended by its time."""
         self.ended: tuple[float, float] | None = None
         """When its access ended, and until when that may go unnoticed."""
         self.visible: frozenset[UUID] = frozenset()
@@ -455,6 +459,10 @@ class Socket:
             self.ever_ended = True
         elif holds:
             self.ended = None
+        if holds or expired_for > 0:
+            self.ended_by_change = None
+        elif self.ended_by_change is None:
+            self.ended_by_change = now
         self.visible, self.holds = visible, holds
 
     def _is_idle_msp(self) -> bool:
@@ -463,6 +471,19 @@ class Socket:
         tenant = tenants.tenant(user)
         fits = self.tenant is None or tenant == self.tenant
         return tenant is not None and tenant[0] == "msp" and fits and tenants.holds(self.credential)
+
+    def _check_order(self, frame: dict[str, Any]) -> None:
+        """What was recorded after a change that ended this socket's access does not come, however soon: the hub has
+        heard of the change before.
+        """
+        if self.ended_by_change is None or frame["type"] not in EVENTS or frame.get("snapshot"):
+            return
+        after = datetime.fromisoformat(frame["timestamp"]).timestamp() - STARTS_AT - self.ended_by_change
+        if self.run.plan.told and after > 0:
+            self.run.fail(
+                "nothing after the change",
+                f"{self} was sent {describe(frame)}, recorded {after:.3f} s after its access ended",
+            )
 
     def _check_access(self, frame: dict[str, Any]) -> None:
         if self.credential.expires_at is not None:
@@ -473,6 +494,7 @@ class Socket:
                 "no more than may be seen",
                 f"{self} was sent {describe(frame)}, and its access ended {now - self.ended[0]:.2f} s before",
             )
+        self._check_order(frame)
         client = frame.get("client_id")
         if client is None or frame["type"] not in OF_ONE_CLIENT or UUID(client) in self.visible:
             return
