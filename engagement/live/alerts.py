@@ -56,7 +56,7 @@ def render(events: Sequence[Folded], _: Counting) -> list[list[Rendered]]:
 
     One that is deleted by now says what it said last. That it was deleted follows.
     """
-    now = _stored_alerts({event.key for event in events if not _is_deleted(event)})
+    now = _stored_alerts({event.key for event in events if not _is_deleted(event.facts)})
     told = [_told_of_alert(event, now.get(event.key)) for event in events]
     values = [values for changes in told for _, values in changes]
     applications = names(Application, "name", {id_text(alert["application_id"]) for alert in values})
@@ -90,21 +90,26 @@ def render(events: Sequence[Folded], _: Counting) -> list[list[Rendered]]:
 def _told_of_alert(event: Folded, now: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
     """Return what is told of one transaction's changes of an alert: the change, and the alert's values."""
     facts = event.facts
-    is_new = facts[0]["change"] == "created"
-    # What it said before the transaction, where that is told: to the client that it left, or when it was deleted.
-    before = None if is_new else next((fact["before"] for fact in facts if "before" in fact), None)
+    before = _said_before(facts)
     gone = [("deleted", before)] if before is not None else []
-    if _is_deleted(event):
+    if _is_deleted(facts):
         return gone
     if before is not None and _client_after(facts, now) == before["client_id"]:
         gone = []
-    is_new = is_new or any(fact["change"] == "deleted" for fact in facts)
+    is_new = facts[0]["change"] == "created" or any(fact["change"] == "deleted" for fact in facts)
     return gone if now is None else [*gone, ("created" if is_new else "updated", now)]
 
 
-def _is_deleted(event: Folded) -> bool:
+def _said_before(facts: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what an alert said before a transaction, where that is told: it left its client, or was deleted."""
+    if facts[0]["change"] == "created":
+        return None
+    return next((fact["before"] for fact in facts if "before" in fact), None)
+
+
+def _is_deleted(facts: Sequence[dict[str, Any]]) -> bool:
     """Return whether a transaction left no row of an alert: a cascade clears what it refers to after it is told."""
-    ends = [fact["change"] for fact in event.facts if fact["change"] != "updated"]
+    ends = [fact["change"] for fact in facts if fact["change"] != "updated"]
     return ends[-1:] == ["deleted"]
 
 
@@ -130,9 +135,19 @@ def _stored_alerts(keys: Collection[str]) -> dict[str, dict[str, Any]]:
 
 
 def _deleted_alerts(keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what alerts said when they were deleted: it waits in the outbox until it is told itself."""
-    return {
-        row.key: row.facts["before"] | {"msp_id": row.msp_id}
-        for row in outbox.waiting(KIND, keys)
-        if row.client_id is not None and row.facts["change"] == "deleted"
-    }
+    """Return what alerts said last: before the transaction that deleted them, which waits in the outbox.
+
+    What they said within that transaction nobody else ever saw: it may have moved them first, to a client that is never
+    told that they are gone.
+    """
+    transactions: dict[tuple[str, UUID], list[outbox.Waiting]] = {}
+    for row in outbox.waiting(KIND, keys):
+        transactions.setdefault((row.key, row.tx), []).append(row)
+    found = {}
+    for (key, _), recorded in transactions.items():
+        facts = [row.facts for row in recorded]
+        before = _said_before(facts)
+        if before is not None and _is_deleted(facts):
+            msp_id = next(row.msp_id for row in recorded if "before" in row.facts)
+            found[key] = before | {"msp_id": msp_id}
+    return found

@@ -14,6 +14,7 @@ from realtime.models import Outbox
 class Waiting(NamedTuple):
     """A recorded change that is not sequenced yet."""
 
+    tx: UUID
     key: str
     client_id: UUID | None
     msp_id: UUID | None
@@ -23,5 +24,5 @@ class Waiting(NamedTuple):
 def waiting(kind: str, keys: Collection[str]) -> list[Waiting]:
     """Return what waits of a kind under these keys, in the order in which it was recorded."""
     rows = Outbox.objects.filter(kind=kind, key__in=keys).order_by("pk")
-    values = rows.values_list("key", "client_id", "msp_id", "facts")
-    return [Waiting(key, client, msp, msgspec.json.decode(facts)) for key, client, msp, facts in values]
+    values = rows.values_list(*Waiting._fields)
+    return [Waiting(*columns, msgspec.json.decode(facts)) for *columns, facts in values]

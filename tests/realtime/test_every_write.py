@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import transaction
 
 from engagement.models import Alert
 from realtime.events import publisher
@@ -82,3 +83,26 @@ def test_what_is_deleted_before_its_events_are_sequenced_is_told_as_it_was_last(
     assert [json.loads(event.data)["change"] for event in told] == ["created", "updated", "deleted"]
     assert {json.loads(event.data)["details"] for event in told} == {"last"}
     assert {event.msp_id for event in told} == {msp.pk}
+
+
+@pytest.mark.parametrize("recreated", [False, True])
+def test_an_alert_that_is_moved_and_deleted_at_once_is_told_to_its_own_client_only(recreated):
+    """What came before is sequenced after it: the row is gone, and what it said in between nobody else ever saw."""
+    world = World()
+    told = Told()
+    sequence()
+    told.follow()
+    elsewhere = of_client(world.foreign)
+    changed(Alert.objects.get(pk=world.alert.pk), details="waits").save()
+    with transaction.atomic():
+        changed(Alert.objects.get(pk=world.alert.pk), client=world.foreign, details="secret").save()
+        Alert.objects.get(pk=world.alert.pk).delete()
+    if recreated:  # and again, by one transaction that leaves nothing
+        with transaction.atomic():
+            Alert.objects.create(pk=world.alert.pk, client=world.foreign, details="secret")
+            Alert.objects.get(pk=world.alert.pk).delete()
+    sequence()
+    told.follow()
+    told.check()
+    assert of_client(world.foreign) == elsewhere
+    assert not any("secret" in data for data in of_client(world.client))

@@ -77,7 +77,13 @@ class Told:
         rows = Alert.objects.select_related("application", "agent", "assignee", "acknowledged_by")
         for alert in rows:
             alerts[str(alert.client_id)][str(alert.pk)] = json.loads(json.dumps(payload_of(alert)))
-        assert {key: of for key, of in self.alerts.items() if of} == dict(alerts)
+        for client in self.alerts.keys() | alerts.keys():
+            told, held = self.alerts.get(client, {}), alerts.get(client, {})
+            differ = [key for key in told.keys() | held.keys() if told.get(key) != held.get(key)]
+            assert not differ, "\n".join(
+                f"alert {key} of {client}: told {told.get(key)}, holds {held.get(key)}, {_log_of(key)}"
+                for key in differ
+            )
 
         sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
         today: defaultdict[str, int] = defaultdict(int)
@@ -87,10 +93,12 @@ class Told:
             sums[str(use.client_id), subject][0] += use.count
             sums[str(use.client_id), subject][1] += use.count * use.flagged
             today[subject] += use.count * (use.occurred_at.date() == day)
-        assert {key: of for key, of in self.sums.items() if any(of)} == {
-            k: of for k, of in sums.items() if any(of)
-        }
-        assert self.today == {subject: today[subject] for subject in self.today}
+        of_told, of_held = ({key: of for key, of in some.items() if any(of)} for some in (self.sums, sums))
+        assert of_told == of_held, (
+            f"sums: told {_without(of_told, of_held)}, hold {_without(of_held, of_told)}"
+        )
+        of_today = {subject: today[subject] for subject in self.today}
+        assert self.today == of_today, f"today: told {_without(self.today, of_today)}"
 
         for table, of in figures_now().items():
             unknown = of.keys() - self.figures[table].keys()
@@ -98,3 +106,13 @@ class Told:
             assert {key: self.figures[table][key] for key in of.keys() - unknown} == {
                 key: row for key, row in of.items() if key not in unknown
             }
+
+
+def _without(some: dict[Any, Any], others: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: value for key, value in some.items() if others.get(key) != value}
+
+
+def _log_of(key: str) -> list[tuple[Any, ...]]:
+    """Return what the log says of an alert."""
+    events = Event.objects.filter(type="alert", data__contains=key).order_by("position")
+    return list(events.values_list("position", "client_id", "data"))
