@@ -130,15 +130,18 @@ def heads(streams: list[str]) -> dict[str, int]:
     )
 
 
-def page(stream: str, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page:
+def page(stream: str, after: int, limit: int, max_bytes: int = PAGE_BYTES, up_to: int | None = None) -> Page:
     """Return up to `limit` events of `stream` with `seq > after`, in order; those of clients that have left hidden.
 
     They hold at most `max_bytes` of data, or are one event. What is too much must not be in memory first, so where
-    data is large the first statement reads its length alone, and a second one what is taken.
+    data is large the first statement reads its length alone, and a second one what is taken. `up_to`: a position of
+    the log, beyond which nothing is read.
     """
     kind, key = groups.parse(stream)
     seq = f"{kind}_seq"
     events = Event.objects.filter(**{f"{kind}_id": key})
+    if up_to is not None:
+        events = events.filter(position__lte=up_to)
     found = list(
         events.filter(**{f"{seq}__gt": after})
         .order_by(seq)

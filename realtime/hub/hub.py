@@ -98,6 +98,7 @@ class Hub:
     async def _start(self) -> None:
         origin = await threads.run("hub", reading.origin)
         self._swept, self._access, self.streams.epoch = origin.position, origin.access_position, origin.epoch
+        self.streams.access_known_to = origin.position
         self.ledger.epoch = self.epoch
         announcing.attach(asyncio.get_running_loop())
         repeat = self.supervisor.repeat
@@ -248,6 +249,7 @@ class Hub:
         if swept.epoch != self.epoch or swept.position < self._swept:
             log.warning("the event log is another one", epoch=swept.epoch, position=swept.position)
             await self.streams.begin_anew(swept.epoch)
+            self.streams.access_known_to = swept.position
             self._swept, self._access, self._seen = swept.position, swept.access_position, swept.seen
             self.ledger.begin_anew(swept.epoch, self.roster.connections.values())
             # What changed there was told in another log.
@@ -257,6 +259,7 @@ class Hub:
         for data in swept.access:  # first: see `Watch.access_changed`
             self._access_changed(data, swept.access_position)
         self._access = max(self._access, swept.access_position)
+        self.streams.access_known_to = max(self.streams.access_known_to, swept.position)
         await self.streams.level(swept.heads)  # keeps what it cannot reach yet
         self._swept, self._seen = swept.position, swept.seen
         await self.listener.join_missing()

@@ -47,6 +47,9 @@ class Streams:
         """Grows when a client may have moved: what was read before may not be sent any more."""
         self._access_changed_at = 0
         """Position of the last such change in the log: an older event that comes later may be hidden by now."""
+        self.access_known_to = 0
+        """Position in the log up to which every change of access is known here. No event beyond it is read: a change
+        that nobody here has heard of may stand before it."""
         self._listener = listener
         self._spawn = spawn
         self._opening: dict[Tail, asyncio.Future[None]] = {}
@@ -128,6 +131,8 @@ class Streams:
         decision = await self.pages.decide(tail.stream, position, epoch)
         if isinstance(decision, Replay) and decision.head > tail.head:
             await self._repair(tail, "resume")
+            if tail.head < decision.head:
+                self._listener.sweep_now.set()  # changes of access that stand before the rest are read first
         return decision
 
     def take(self, stream: str, announced: Iterable[Any]) -> None:
@@ -140,6 +145,8 @@ class Streams:
             return
         announced = list(announced)
         events = [_announced(stream, *event) for event in announced]
+        # Who calls knows of all changes of access before these.
+        self.access_known_to = max([self.access_known_to, *(position for _, position, *_ in announced)])
         if events and _is_msps(stream) and announced[0][1] <= self._access_changed_at:
             self._read_instead(tail, max(event.seq for event in events))
             return
@@ -285,7 +292,9 @@ class Streams:
         announced = set(tail.ahead)
         while True:
             before, log_then, access = tail.head, self._logs_begun, self.access_changes
-            rows, is_last = await threads.run("hub", reading.page, tail.stream, before, REPAIR_PAGE)
+            rows, is_last = await threads.run(
+                "hub", reading.page, tail.stream, before, REPAIR_PAGE, up_to=self.access_known_to
+            )
             if self._logs_begun != log_then:
                 return  # these rows are of the log before, or the tail has them
             if self.access_changes != access:

@@ -116,7 +116,7 @@ async def test_a_database_that_goes_away_within_a_sweep_costs_no_event(tenant, m
     """The sweep has seen the new head; reading the event fails. The next sweep must look there again."""
     true_page = reading.page
 
-    def away(*arguments: Any) -> Any:
+    def away(*arguments: Any, **options: Any) -> Any:
         raise OperationalError("server closed the connection unexpectedly")
 
     async with running_hub() as hub:

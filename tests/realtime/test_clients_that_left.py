@@ -184,7 +184,8 @@ class TestMoments:
             connection, wire = await follow_msp(hub, tenant)
             await sync_to_async(save)(tenant.client, tenant.other_client)
             await self.moved(tenant)
-            hub.streams.clients_moved({str(tenant.client.pk)}, await self.position())
+            hub.streams.access_known_to = await self.position()
+            hub.streams.clients_moved({str(tenant.client.pk)}, hub.streams.access_known_to)
             hub.streams.take(stream, [announced(tenant, 1)])
             await settled(lambda: connection.positions() == {stream: 2})
             assert wire.seqs() == [2]

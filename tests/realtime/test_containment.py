@@ -240,10 +240,10 @@ async def test_a_database_that_is_away_for_a_moment_does_not_end_who_catches_up(
     monkeypatch.setattr("realtime.hub.connection.CATCH_UP_PAUSE", 0.01)
     true_page, failures = reading.page, iter(range(3))
 
-    def page(*arguments: Any) -> Any:
+    def page(*arguments: Any, **options: Any) -> Any:
         if next(failures, None) is not None:
             raise OperationalError("away")
-        return true_page(*arguments)
+        return true_page(*arguments, **options)
 
     def save() -> None:
         for _ in range(9):

@@ -200,6 +200,31 @@ async def test_a_change_of_access_that_was_not_heard_holds_back_what_came_after_
         await settled(lambda: wire.seqs() == [1])
 
 
+async def test_what_was_saved_after_a_change_of_access_that_is_not_known_yet_is_not_read(tenant, monkeypatch):
+    """The change and an alert after it come between the sweep's look at the log and its reading of the events."""
+
+    def work() -> None:
+        tenant.msp_user.is_active = False
+        tenant.msp_user.save()
+        AlertFactory(client=tenant.client)
+        wait_until(lambda: Event.objects.filter(type="alert").count() == 2, "not published")
+
+    async def deactivate_and_publish() -> None:
+        await sync_to_async(work)()
+
+    async with running_hub() as hub:
+        _, wire = await follow_msp(hub, tenant)
+        await publish(tenant, 1)
+        with monkeypatch.context() as looking:
+            meanwhile(threads, "run", deactivate_and_publish, looking)
+            await hub.sweep()
+        await settled(lambda: wire.seqs() == [1])
+        assert wire.closed is None
+        await hub.sweep()
+        await settled(lambda: wire.closed == 4003)
+        assert wire.seqs() == [1]
+
+
 # Shared work
 
 
@@ -364,10 +389,10 @@ async def test_one_stream_that_cannot_be_repaired_holds_up_no_other_and_no_sweep
     msp, own = groups.msp(tenant.msp.pk), groups.client(tenant.client.pk)
     true_page = reading.page
 
-    def page(stream: str, *arguments: Any) -> Any:
+    def page(stream: str, *arguments: Any, **options: Any) -> Any:
         if stream == msp:
             raise KeyError("a row of another shape")
-        return true_page(stream, *arguments)
+        return true_page(stream, *arguments, **options)
 
     async with running_hub() as hub:
         _, wire = await follow_msp(hub, tenant)

@@ -155,10 +155,11 @@ class MemoryLog:
         self._database.statement()
         return {stream: len(self.streams.get(stream, ())) for stream in streams}
 
-    def page(self, stream: str, after: int, limit: int) -> Page:
+    def page(self, stream: str, after: int, limit: int, max_bytes: int = 0, up_to: int | None = None) -> Page:
         """Stands for `reading.page`."""
         self._database.statement()
-        rows = [row for row, _ in self.streams.get(stream, ())[after : after + limit]]
+        found = self.streams.get(stream, ())[after : after + limit]
+        rows = [row for row, placed in found if up_to is None or placed.position <= up_to]
         kind, key = groups.parse(stream)
         left = self.clients_left({key: {UUID(row.client_id) for row in rows}})[key] if kind == "msp" else ()
         shown = [replace(row, data="", hidden=True) if UUID(row.client_id) in left else row for row in rows]
