@@ -22,14 +22,13 @@ import django
 django.setup()
 
 from django.db import DEFAULT_DB_ALIAS, Error, connection, transaction  # noqa: E402 - models need Django set up
-from prometheus_client import REGISTRY  # noqa: E402
 
 from benchmarks.chaos import poison  # noqa: E402
 from engagement import actions  # noqa: E402
 from engagement.models import Agent, Alert, Application, Client, Interaction  # noqa: E402
-from realtime import broadcast  # noqa: E402
+from realtime import broadcast, metrics  # noqa: E402
 from realtime.events import recording  # noqa: E402
-from realtime.models import Kind, Outbox  # noqa: E402
+from realtime.models import Outbox  # noqa: E402
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -264,10 +263,8 @@ class Writer:
 
 def _recorded() -> int:
     """Return how many changes this process has recorded."""
-    counts = (
-        REGISTRY.get_sample_value("realtime_changes_recorded_total", {"kind": kind}) for kind in Kind.values
-    )
-    return int(sum(count or 0 for count in counts))
+    samples = (sample for metric in metrics.recorded.collect() for sample in metric.samples)
+    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
 
 
 def main() -> None:
