@@ -25,4 +25,6 @@ def waiting(kind: str, keys: Collection[str]) -> list[Waiting]:
     """Return what waits of a kind under these keys, in the order in which it was recorded."""
     rows = Outbox.objects.filter(kind=kind, key__in=keys).order_by("pk")
     values = rows.values_list(*Waiting._fields)
-    return [Waiting(*columns, msgspec.json.decode(facts)) for *columns, facts in values]
+    return [
+        Waiting(tx, key, client, msp, msgspec.json.decode(facts)) for tx, key, client, msp, facts in values
+    ]
