@@ -142,7 +142,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             log.info(
                 "connection refused", reason=refusal.code, address=self._address(), path=self.scope["path"]
             )
-            if refusal.close is CloseCode.POLICY and not hubs.current().draining:
+            is_repeated = refusal.close is CloseCode.POLICY or refusal.code is ErrorCode.RATE_LIMITED
+            if is_repeated and not hubs.current().draining:
                 await hubs.current().roster.hold_back(self._address())
             await self._refuse(refusal)
         except Error as error:

@@ -96,7 +96,8 @@ def _summed(kind: str, keys: Sequence[str], day: date, using: str) -> dict[str, 
         .values_list("subject", "sum", "key", "facts")
     )
     sums: Counter[str] = Counter(dict.fromkeys(keys, 0))
-    for subject, total, key, facts in queries[0].union(*queries[1:], waiting, all=True):
+    # Neither the parts nor the whole may be ordered: Django 6.1 refused it, as do some databases.
+    for subject, total, key, facts in queries[0].union(*queries[1:], waiting, all=True).order_by():
         if facts:
             fact = msgspec.json.decode(facts)
             if fact.get("day", day.isoformat()) == day.isoformat():

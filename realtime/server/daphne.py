@@ -48,7 +48,7 @@ to one core at once were dropped, to come again."""
 CHECK_SECONDS = 2.0
 """How often a socket is looked at for a timeout and for its ping, as Daphne does."""
 
-FRAMES_PER_SECOND, FRAMES_BURST = 100.0, 1000.0
+FRAMES_PER_SECOND, FRAMES_BURST = 100.0, 400.0
 """Frames of any kind that a socket may send, lasting and at once. Messages have a limit of their own, which is lower;
 this one bounds pings, pongs and fragments, of which a megabyte holds 170,000, and each costs the loop some
 microseconds."""
