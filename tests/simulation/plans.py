@@ -116,6 +116,7 @@ def losses() -> Plan:
         people=["nina", "nils", "sara"],
         lasts=2.0,
         changes=[SIGNALLED[1], ("move bolt", move_client, "bolt")],
+        in_order=True,
         between_changes=0.1,
         between_writes=0.3,
         lossy=0.4,

@@ -123,6 +123,8 @@ class Plan:
     """Seconds that a change of access may go unnoticed."""
     told: bool = True
     """Whether changes of access are told. Then nothing that comes after one goes to who lost access by it."""
+    in_order: bool = False
+    """Whether nothing recorded after a change of access may go to who lost access by it, within the bound either."""
     latencies: tuple[float, ...] = (0.0, 0.0, 0.002, 0.05)
     """Within how many seconds sockets take a frame."""
     breaking: float = 0.0
