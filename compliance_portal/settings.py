@@ -293,6 +293,8 @@ LOGGING: dict[str, Any] = {
 
 # What the engine must know of this portal: who the clients are, whose, and who sees them.
 REALTIME_PORTAL = "engagement.live.EngagementPortal"
+REALTIME_CLIENT_MODEL = "engagement.Client"
+REALTIME_MSP_MODEL = "engagement.MSP"
 
 # Every REALTIME_* variable of the environment becomes a setting; `realtime.conf` types, defaults and
 # documents them.

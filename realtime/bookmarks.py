@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from uuid import UUID
 
 from django.utils import timezone
 
 from realtime import portal
 from realtime.models import Bookmark
+from realtime.protocol.groups import Key
 
-Key = tuple[UUID, str]
+Place = tuple[Key, str]
 """A user and a stream."""
 
 
-def of(user_id: UUID, streams: Collection[str]) -> dict[str, Bookmark]:
+def of(user_id: Key, streams: Collection[str]) -> dict[str, Bookmark]:
     """Return a user's bookmarks in these streams."""
     return {mark.stream: mark for mark in Bookmark.objects.filter(user_id=user_id, stream__in=streams)}
 
 
-def move(reached: Mapping[Key, int], epoch: str) -> None:
+def move(reached: Mapping[Place, int], epoch: str) -> None:
     """Move bookmarks forward, many in two queries; in an epoch of its own a position counts whatever it was
     before.
 

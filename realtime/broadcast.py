@@ -9,9 +9,8 @@ encoding can carry (`realtime.protocol.payload`); nothing is recorded then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -21,11 +20,11 @@ from django.db import transaction
 from realtime import portal
 from realtime.events.recording import Fact, record
 from realtime.models import Kind
-from realtime.protocol import payload
+from realtime.protocol import groups, payload
 from realtime.protocol.inbound import SEVERITIES
 from realtime.protocol.outbound import EventType
 
-Id = UUID | str
+Id = groups.Key
 
 
 def broadcast_engagement_update(client_id: Id, msp_id: Id, engagement_data: Mapping[str, Any]) -> None:
@@ -71,9 +70,11 @@ def _broadcast(
 ) -> None:
     _refuse_on_a_loop(type_)
     text = payload.checked(data)
-    client, msp = _id("client_id", client_id), _id("msp_id", msp_id)
+    declared = portal.current()
+    client = _key("client_id", client_id, declared.client_key)
+    msp = _key("msp_id", msp_id, declared.msp_key)
     with transaction.atomic():
-        if portal.current().msps_of([client]).get(client) != msp:
+        if declared.msps_of([client]).get(client) != msp:
             raise ValueError(f"There is no client {client} of MSP {msp}.")
         facts = {"type": type_, "data": msgspec.Raw(text.encode()), "severity": severity}
         record([Fact(Kind.MESSAGE, client, facts, msp_id=msp)])
@@ -90,11 +91,12 @@ def _refuse_on_a_loop(type_: EventType) -> None:
     )
 
 
-def _id(name: str, value: Id) -> UUID:
-    try:
-        return value if isinstance(value, UUID) else UUID(str(value))
-    except ValueError:
-        raise ValueError(f"{name} is {str(value)[:100]!r}, a badly formed UUID.") from None
+def _key(name: str, value: Id, key_of: Callable[[object], Any]) -> Any:
+    """Return a key as the portal's model has it. Raise ValueError where `value` can be none."""
+    key = key_of(value)
+    if key is None:
+        raise ValueError(f"{name} is {str(value)[:100]!r}, which is no key of one.")
+    return key
 
 
 def _object(data: Any) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
@@ -122,7 +123,7 @@ def _undeclared(message: str) -> checks.CheckMessage:
 
 
 def _tenancy(declared: Portal) -> Iterator[checks.CheckMessage]:
-    """Yield E008 for the model of a client, E009 for its foreign key, E010 for methods that are missing."""
+    """Yield E008 for the models of clients and MSPs, E009 for the key between them, E010 for missing methods."""
     name = type(declared).__name__
     for method in ("scope_of", "visible_clients", "declare_topics"):
         if getattr(type(declared), method) is getattr(Portal, method):
@@ -131,29 +132,34 @@ def _tenancy(declared: Portal) -> Iterator[checks.CheckMessage]:
                 hint=f"See realtime.portal.Portal.{method}.",
                 id="realtime.E010",
             )
-    try:
-        clients = declared.clients
-    except (AttributeError, LookupError, ValueError):
-        given = getattr(declared, "client_model", None)
-        yield checks.Error(
-            f"{name}.client_model is {given!r}, which is no model.",
-            hint='Write it as "app_label.Model".',
-            id="realtime.E008",
-        )
-        return
-    if not isinstance(clients._meta.pk, models.UUIDField):
-        yield checks.Error(
-            f"The key of {name}.client_model is no UUIDField.",
-            hint="The event log holds clients and MSPs by UUID.",
-            id="realtime.E008",
-        )
+    for setting in ("REALTIME_CLIENT_MODEL", "REALTIME_MSP_MODEL"):
+        given: Any = getattr(settings, setting, None)
+        try:
+            model = apps.get_model(given)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            yield checks.Error(
+                f"{setting} is {given!r}, which is no model.",
+                hint='Write it as "app_label.Model".',
+                id="realtime.E008",
+            )
+            return
+        if not isinstance(model._meta.pk, models.UUIDField | models.IntegerField | models.CharField):
+            yield checks.Error(
+                f"The key of {given}, a {type(model._meta.pk).__name__}, cannot be part of a stream's name.",
+                hint="UUIDs, whole numbers and short texts can.",
+                id="realtime.E008",
+            )
+    clients = declared.clients
     try:
         key = declared.msp
     except FieldDoesNotExist:
         key = None
-    if not isinstance(key, models.ForeignKey):
+    if not isinstance(key, models.ForeignKey) or key.related_model is not apps.get_model(
+        settings.REALTIME_MSP_MODEL
+    ):
         yield checks.Error(
-            f"{name}.msp_field is {declared.msp_field!r}, which is no foreign key of {clients.__name__}.",
+            f"{name}.msp_field is {declared.msp_field!r}, which is no foreign key of {clients.__name__} to "
+            f"{settings.REALTIME_MSP_MODEL}.",
             hint="Name the foreign key from a client to its MSP.",
             id="realtime.E009",
         )

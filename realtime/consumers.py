@@ -15,14 +15,13 @@ import asyncio
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
 from msgspec import UNSET
 
-from realtime import conf, metrics, requests
+from realtime import conf, metrics, portal, requests
 from realtime.addresses import network_of
 from realtime.auth import credentials, origins
 from realtime.auth import identity as identities
@@ -218,7 +217,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if hub.watch.has_ended(identity.session_mark):
             raise Closed(CloseCode.POLICY, ErrorCode.AUTHENTICATION_REQUIRED, identities.SIGNED_OUT)
         of_client = stream is not None and stream.startswith("client.")
-        route_client = str(groups.parse(stream)[1]) if stream and of_client else None
+        route_client = groups.parse(stream)[1] if stream and of_client else None
         limit = hub.roster.over_limit(self._address(), identity.user_id, route_client)
         if limit is not None:
             raise Closed(
@@ -284,9 +283,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if selected not in {None, "selected", "all"}:
             raise Closed(CloseCode.POLICY, ErrorCode.INVALID_PARAMETER, "scope is `all` or `selected`.")
         if route_client is not None:
-            client = await threads.run(
-                "authenticating", identities.visible_client, identity.user_id, UUID(route_client)
-            )
+            key = portal.current().client_key(route_client)
+            client = await threads.run("authenticating", identities.visible_client, identity.user_id, key)
             if client is None:
                 raise _unknown_client()
             return groups.client(client.pk)
@@ -303,7 +301,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         try:
             for part in filter(None, given.split(",")):
                 stream, _, seq = part.rpartition(":")
-                groups.parse(stream)
+                portal.current().stream_key(stream)
                 positions[stream] = int(seq)
                 if not 0 <= positions[stream] <= 2**53:
                     raise ValueError(seq)
@@ -426,8 +424,11 @@ class ClientEngagementConsumer(StreamConsumer):
     """`/ws/client/<client_id>/engagement`: one client."""
 
     def route_client(self) -> str:
-        """Return the route's client, as a UUID in its usual spelling."""
-        return str(UUID(self.scope["url_route"]["kwargs"]["client_id"]))
+        """Return the route's client, its key in the usual spelling. Raise ValueError where it can be none."""
+        key = portal.current().client_key(self.scope["url_route"]["kwargs"]["client_id"])
+        if key is None:
+            raise ValueError("Not the key of a client.")
+        return str(key)
 
 
 class UnknownRouteConsumer(StreamConsumer):

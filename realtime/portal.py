@@ -1,6 +1,7 @@
 """The portal that the engine is installed into, as far as the engine must know it: one declaration of the portal's own.
 
-`REALTIME_PORTAL` in the settings names it: the dotted path of a class derived from `Portal`.
+`REALTIME_PORTAL` in the settings names it: the dotted path of a class derived from `Portal`. The models of a client and
+of an MSP are settings too, as Django's user model is: `REALTIME_CLIENT_MODEL` and `REALTIME_MSP_MODEL`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.utils.module_loading import import_string
+
+from realtime.protocol import groups
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model, QuerySet
@@ -47,8 +51,6 @@ class Scope(Protocol):
 class Portal:
     """Who the clients are, whose they are, and who may see them. A portal derives from it and says so."""
 
-    client_model: ClassVar[str]
-    """The model of a client, as `app_label.Model`."""
     msp_field: ClassVar[str] = "msp"
     """The foreign key from a client to its MSP."""
     msp_roles: ClassVar[Collection[str]] = frozenset()
@@ -84,13 +86,17 @@ class Portal:
         rows: QuerySet[Any] = get_user_model()._default_manager.all()
         return rows
 
-    def snapshot(self, client_id: UUID) -> dict[str, Any]:
+    def snapshot(self, client_id: Key) -> dict[str, Any]:
         """Return a client's figures as they are now: what `request_update` is answered with. Read-only."""
         return {}
 
-    def acknowledge(self, user: Any, alert_id: UUID) -> tuple[str, datetime] | None:
+    def acknowledge(self, user: Any, alert_id: Any) -> tuple[str, datetime] | None:
         """Acknowledge an alert. Return who did so first, by name, and when; None where the user sees no such alert."""
         return None
+
+    def alert_key(self, text: str) -> Any:
+        """Return the key of an alert that `text` stands for; None where it can stand for none."""
+        return text
 
     def default_password(self, username: str) -> str | None:
         """Return the password of a login of a demo, for `manage.py watch`; None: it is asked for."""
@@ -134,7 +140,7 @@ class Portal:
     @cached_property
     def clients(self) -> type[Model]:
         """The model of a client."""
-        return apps.get_model(self.client_model)
+        return apps.get_model(settings.REALTIME_CLIENT_MODEL)
 
     @cached_property
     def msp(self) -> Field[Any, Any]:
@@ -144,20 +150,39 @@ class Portal:
 
     def client_key(self, text: object) -> Any:
         """Return the key of a client that `text` stands for; None where it stands for none."""
-        try:
-            return self.clients._meta.pk.to_python(text)
-        except (ValidationError, ValueError):
-            return None
+        return _key(self.clients, text)
+
+    def msp_key(self, text: object) -> Any:
+        """Return the key of an MSP that `text` stands for; None where it stands for none."""
+        return _key(self.msp.related_model, text)
+
+    def stream_key(self, stream: str) -> Any:
+        """Return the key of the client or MSP whose stream this is. Raise ValueError where it can be none's."""
+        kind, text = groups.parse(stream)
+        key = self.client_key(text) if kind == "client" else self.msp_key(text)
+        if key is None:
+            raise ValueError(f"{stream!r} is nobody's stream.")
+        return key
 
     def client_names(self, client_ids: Collection[Any]) -> dict[Any, str]:
         """Return what clients are called, in one query."""
         found = self.clients._default_manager.in_bulk([key for key in client_ids if key])
         return {key: str(client) for key, client in found.items()}
 
-    def msps_of(self, client_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
+    def msps_of(self, client_ids: Collection[Key]) -> Mapping[Key, Key]:
         """Return the MSP of each client that is there."""
         found = self.clients._default_manager.filter(pk__in=client_ids)
         return dict(found.values_list("pk", self.msp.attname))
+
+
+def _key(model: Any, text: object) -> Any:
+    field = model._meta.pk
+    try:
+        key = field.to_python(text)
+        field.run_validators(key)  # such as the bounds of an integer column
+    except (ValidationError, ValueError):
+        return None
+    return key
 
 
 def is_superuser(user: Any) -> bool:

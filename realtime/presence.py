@@ -17,6 +17,7 @@ from django.db.models import F, Q
 from realtime import portal
 from realtime.models import LiveConnection
 from realtime.protocol import outbound
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
 class Place:
     """What is watched: one client of an MSP, or (no client) all of them."""
 
-    msp_id: UUID
-    client_id: UUID | None
+    msp_id: Key
+    client_id: Key | None
 
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
     """A user who watches, on however many sockets."""
 
-    user_id: UUID
+    user_id: Key
     username: str
     role: str
 
@@ -45,15 +46,15 @@ class Watcher:
         return self.role in portal.current().msp_roles
 
 
-def places(msps: Collection[UUID]) -> dict[Place, dict[UUID, Watcher]]:
+def places(msps: Collection[Key]) -> dict[Place, dict[Key, Watcher]]:
     """Return who watches what in these MSPs, in three queries.
 
     A client that has moved to another MSP is nobody's here until its connections' rows name that one too.
     """
-    found: dict[Place, dict[UUID, Watcher]] = {}
+    found: dict[Place, dict[Key, Watcher]] = {}
     opened = LiveConnection.objects.open().filter(msp_id__in=msps, user__isnull=False).order_by()
     whole = opened.filter(Q(selective=False) | Q(client_id__isnull=False))
-    selected = opened.filter(selective=True, client_id=None, selected__isnull=False)
+    selected = opened.filter(selective=True, client_id__isnull=True, selected__isnull=False)
     columns = ("msp_id", "user_id", "user__username", "role")
     rows = [
         *whole.values_list("client_id", *columns).distinct(),
@@ -76,7 +77,7 @@ def named(watchers: Iterable[Watcher], may_name_msp: bool) -> list[outbound.Watc
     ]
 
 
-def overview(viewer: AbstractBaseUser | AnonymousUser, client_id: UUID | None = None) -> dict[str, Any]:
+def overview(viewer: AbstractBaseUser | AnonymousUser, client_id: Key | None = None) -> dict[str, Any]:
     """Return presence as `GET ws/presence` answers.
 
     By client that `viewer` sees and somebody watches, and for the MSP as a whole.

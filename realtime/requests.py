@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
-from uuid import UUID
 
 import structlog
 from django.core.exceptions import ObjectDoesNotExist
@@ -142,7 +141,8 @@ async def _authenticate(connection: Connection, message: inbound.Authenticate) -
 
 
 async def _request_update(connection: Connection, message: inbound.RequestUpdate) -> None:
-    client_id = str(message.client_id) if message.client_id else connection.route_client
+    given = message.client_id
+    client_id = subscriptions.usual_spelling(given) if given else connection.route_client
     if client_id is None:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Say of which client: client_id.")
     positions, data = await threads.run("reading", _snapshot, client_id, list(connection.following))
@@ -167,25 +167,28 @@ def _snapshot(client_id: str, streams: list[str]) -> tuple[dict[str, int], dict[
     What happens while the figures are read comes again as an event, and is never missed.
     """
     positions = reading.heads(streams)
-    return positions, portal.current().snapshot(UUID(client_id))
+    return positions, portal.current().snapshot(portal.current().client_key(client_id))
 
 
 async def _acknowledge(connection: Connection, message: inbound.Acknowledge) -> None:
-    acknowledged = await threads.run("reading", _acknowledge_alert, connection.identity, message.alert_id)
+    key = portal.current().alert_key(message.alert_id)
+    if key is None:
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "alert_id is no id of an alert.")
+    acknowledged = await threads.run("reading", _acknowledge_alert, connection.identity, key)
     if acknowledged is None:
         raise ProtocolError(ErrorCode.NOT_FOUND, "There is no such alert, or it is not yours to see.")
     by, at = acknowledged
     await connection.send(
         outbound.Acknowledged(
             ref=message.ref,
-            alert_id=str(message.alert_id),
+            alert_id=str(key),
             acknowledged_by=by,
             acknowledged_at=at.isoformat(),
         )
     )
 
 
-def _acknowledge_alert(identity: Identity, alert_id: UUID) -> tuple[str, datetime] | None:
+def _acknowledge_alert(identity: Identity, alert_id: Any) -> tuple[str, datetime] | None:
     try:
         user = identities.user_of(identity)
     except ObjectDoesNotExist:  # the user is gone

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from uuid import UUID
 
-from realtime import conf, presence
+from realtime import conf, portal, presence
 from realtime.auth import identity as identities
 from realtime.hub import threads
 from realtime.hub.connection import Connection, Following
@@ -64,7 +63,9 @@ async def visible(connection: Connection, client_ids: Collection[str]) -> set[st
 
     A socket on one client's route is about that client, whatever else its user may see.
     """
-    asked = [UUID(each) for each in client_ids if connection.route_client in {None, each}]
+    client_key = portal.current().client_key
+    asked = [client_key(each) for each in client_ids if connection.route_client in {None, each}]
+    asked = [key for key in asked if key is not None]
     if not asked:
         return set()
     found = await threads.run("reading", identities.visible_clients, connection.identity.user_id, asked)
@@ -85,7 +86,15 @@ def _named(message: inbound.Subscribe | inbound.Unsubscribe) -> list[str]:
     if message.client_id is not None and message.client_ids is not None:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "Send client_id or client_ids, not both.")
     single = [message.client_id] if message.client_id is not None else []
-    return list(dict.fromkeys(str(each) for each in message.client_ids or single))
+    return list(dict.fromkeys(map(usual_spelling, message.client_ids or single)))
+
+
+def usual_spelling(client_id: str) -> str:
+    """Return the key of a client as everybody else writes it. Raise ProtocolError for what can be none's."""
+    key = portal.current().client_key(client_id)
+    if key is None:
+        raise ProtocolError(ErrorCode.INVALID_MESSAGE, "client_id is no id of a client.")
+    return str(key)
 
 
 async def _refuse(
@@ -237,5 +246,6 @@ async def _tell_presence(connection: Connection, client_ids: Sequence[str | None
     everywhere = told.get(Place(msp_id, None), {})
     for client_id in client_ids:
         of = client_id or connection.route_client
-        here = told.get(Place(msp_id, UUID(of)), {}) if of else {}
-        await connection.send(frame_of(connection, UUID(of) if of else None, here | everywhere))
+        key = portal.current().client_key(of) if of else None
+        here = told.get(Place(msp_id, key), {}) if of else {}
+        await connection.send(frame_of(connection, key, here | everywhere))

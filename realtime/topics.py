@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 if TYPE_CHECKING:
     from datetime import date
@@ -41,6 +40,6 @@ class Topic:
     """What is recorded where `facts` raises: a fault of ours must not fail the write."""
     folds_by_key: bool = False
     """Whether what a transaction recorded under one key is one event, whatever client it names."""
-    uses_of_day: Callable[[Mapping[str, Sequence[UUID]], date, str], Sequence[QuerySet[Any]]] | None = None
+    uses_of_day: Callable[[Mapping[str, Sequence[str]], date, str], Sequence[QuerySet[Any]]] | None = None
     """For `totals.Counting`: by the beginnings of keys, ids of subjects; a UTC day; a database. Returns queries of
     (subject's id, sum of its uses that day, beginning of its key)."""

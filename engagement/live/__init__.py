@@ -29,7 +29,6 @@ __all__ = ["EngagementPortal", "positions_before"]
 class EngagementPortal(Portal):
     """Clients of MSPs, and users with one of four roles."""
 
-    client_model = "engagement.Client"
     msp_roles = access.MSP_ROLES
     admin_roles = access.ADMIN_ROLES
     admin_pages = (("Send a test event", "admin:engagement_test_event"),)
@@ -74,6 +73,13 @@ class EngagementPortal(Portal):
         # Nobody, where who acknowledged it first was deleted since.
         by = alert.acknowledged_by
         return by.get_username() if by else "", alert.acknowledged_at
+
+    def alert_key(self, text: str) -> UUID | None:
+        """Return an alert's id."""
+        try:
+            return UUID(text)
+        except ValueError:
+            return None
 
     def default_password(self, username: str) -> str | None:
         """Return the demo's password, for its logins, where this is no production."""

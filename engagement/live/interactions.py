@@ -93,7 +93,7 @@ def render(events: Sequence[Folded], counting: Counting) -> list[list[Rendered]]
     return rendered
 
 
-def uses_of_day(keys: Mapping[str, Sequence[UUID]], day: date, using: str) -> list[QuerySet[Any]]:
+def uses_of_day(keys: Mapping[str, Sequence[str]], day: date, using: str) -> list[QuerySet[Any]]:
     """Return queries of the day's uses: rows of a subject's id, the sum of its uses, and the beginning of its key."""
     start, end = bounds(day)
     return [

@@ -51,7 +51,7 @@ class OpenFilter(admin.SimpleListFilter):
 class LiveConnectionAdmin(ReadOnlyAdmin):
     """Who watches what; closed ones are the watch log: who looked at which client's stream, from when to when."""
 
-    list_display = ("who", "scope", "client", "since", "figures", "address", "process")
+    list_display = ("who", "scope", "of_client", "since", "figures", "address", "process")
     list_filter = (OpenFilter, "scope", "role", ClientFilter, "encoding", "opened_at", "close_code")
     list_select_related = ("user", "process")
     search_fields = ("user__username", "address", "process__host")
@@ -62,8 +62,8 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
         "role",
         "scope",
         "selective",
-        "client",
-        "msp_id",
+        "of_client",
+        "of_msp",
         "address",
         "encoding",
         "process",
@@ -125,8 +125,13 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
         """Return the user's name."""
         return row.user.get_username() if row.user else "deleted user"
 
+    @admin.display(description="MSP")
+    def of_msp(self, row: LiveConnection) -> str:
+        """Return the MSP's id."""
+        return str(row.msp_id)
+
     @admin.display(description="client", ordering="client_id")
-    def client(self, row: LiveConnection) -> str:
+    def of_client(self, row: LiveConnection) -> str:
         """Return the client followed, or what else is."""
         if row.client_id is None:
             return "those it selects" if row.selective else "all of its MSP's"

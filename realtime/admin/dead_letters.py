@@ -24,7 +24,7 @@ class DeadLetterAdmin(OperatorAdmin, NamedClients):
     """Changes that could not be published. For superusers: what they hold may be of any tenant."""
 
     change_list_template = "realtime_admin/dead_letters.html"
-    list_display = ("id", "kind", "client", "error_class", "error_start", "failed", "attempts")
+    list_display = ("id", "kind", "of_client", "error_class", "error_start", "failed", "attempts")
     list_filter = ("kind", "error_class", ClientFilter)
     search_fields = ("error", "facts", "key")
     search_help_text = "A word of the error or of the recorded content"
@@ -32,7 +32,7 @@ class DeadLetterAdmin(OperatorAdmin, NamedClients):
     fields = (
         "id",
         "kind",
-        "client",
+        "of_client",
         "key",
         "tx",
         "recorded",

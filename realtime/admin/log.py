@@ -69,7 +69,7 @@ class NamedClients(ReadOnlyAdmin):
         return changelist
 
     @admin.display(description="client")
-    def client(self, row: Any) -> str:
+    def of_client(self, row: Any) -> str:
         """Return the client's name; its id where the client is gone."""
         known = getattr(row, "client_name", None)
         if known is None:
@@ -97,7 +97,7 @@ class EventAdmin(NamedClients):
     ACROSS_TENANTS = frozenset({"position", "msp_seq"})
 
     viewed_by = Viewers.EVERYBODY
-    list_display = ("position", "type", "severity", "client", "client_seq", "msp_seq", "occurred")
+    list_display = ("position", "type", "severity", "of_client", "client_seq", "msp_seq", "occurred")
     list_filter = (TypeFilter, ClientFilter, "occurred_at")
     search_fields = ("position__exact", "client_seq__exact")
     search_help_text = "A seq in a client's stream"
@@ -105,7 +105,7 @@ class EventAdmin(NamedClients):
         "position",
         "type",
         "severity",
-        "client",
+        "of_client",
         "client_seq",
         "msp_seq",
         "occurred",
@@ -203,10 +203,10 @@ class EventAdmin(NamedClients):
 class OutboxAdmin(OperatorAdmin, NamedClients):
     """What was recorded and has no place yet: empty, or nearly, while a publisher works."""
 
-    list_display = ("id", "kind", "client", "key", "recorded")
+    list_display = ("id", "kind", "of_client", "key", "recorded")
     list_filter = ("kind", ClientFilter)
     ordering = ("id",)
-    fields = ("id", "kind", "client", "key", "tx", "recorded", "payload")
+    fields = ("id", "kind", "of_client", "key", "tx", "recorded", "payload")
 
     @admin.display(description="recorded", ordering="recorded_at")
     def recorded(self, row: Outbox) -> str:

@@ -66,7 +66,7 @@ def figures(viewer: Any) -> dict[str, Any]:
 
 def _top(counts: dict[str, int]) -> dict[UUID, int]:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]
-    return {UUID(key): count for key, count in ranked}
+    return {portal.current().client_key(key): count for key, count in ranked}
 
 
 def _users(viewer: Any) -> int:
@@ -95,7 +95,7 @@ def _events(viewer: Any) -> QuerySet[Event]:
         return Event.objects.filter(tenant_condition(viewer)).order_by("-position")
     if scope.is_msp:
         return Event.objects.filter(msp_id=scope.msp_id).order_by("-msp_seq")
-    return Event.objects.filter(client_id=scope.client_id).order_by("-client_seq")
+    return Event.objects.filter(client_id=str(scope.client_id)).order_by("-client_seq")
 
 
 def _processes() -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import (
@@ -35,6 +34,7 @@ from realtime import portal
 from realtime.auth import tickets
 from realtime.auth.tickets import fingerprint
 from realtime.protocol.errors import ErrorCode
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -62,7 +62,7 @@ class Identity:
     `expires_at` is the token's end; None for a session.
     """
 
-    user_id: UUID
+    user_id: Key
     username: str
     scope: portal.Scope
     password_mark: str
@@ -169,7 +169,7 @@ def _is_signed(session: Any, user: Any) -> bool:
     return any(constant_time_compare(given, each) for each in hashes)
 
 
-def _user(user_id: UUID | str) -> Any:
+def _user(user_id: Key) -> Any:
     return portal.current().users().filter(pk=user_id).first()
 
 
@@ -203,8 +203,8 @@ def recheck(identity: Identity) -> Identity:
 
 
 def recheck_many(
-    asked: Sequence[tuple[Identity, Collection[UUID]]],
-) -> list[tuple[Identity | Refused, set[UUID]]]:
+    asked: Sequence[tuple[Identity, Collection[Key]]],
+) -> list[tuple[Identity | Refused, set[Key]]]:
     """Return for each identity how it stands now, and which of the clients beside it it may see.
 
     One query for the users and one for the clients; sessions are asked of their store, one by one.
@@ -217,7 +217,7 @@ def recheck_many(
     ]
 
 
-def _stands(identity: Identity, user: Any, clients: Sequence[Any]) -> tuple[Identity | Refused, set[UUID]]:
+def _stands(identity: Identity, user: Any, clients: Sequence[Any]) -> tuple[Identity | Refused, set[Key]]:
     try:
         now = _of(user, identity.expires_at)
         if now.password_mark != identity.password_mark:
@@ -255,7 +255,7 @@ def renew(identity: Identity, raw: str) -> Identity:
     return replace(renewed, session_mark=identity.session_mark, session_key=identity.session_key)
 
 
-def visible_client(user_id: UUID, client_id: UUID) -> Any:
+def visible_client(user_id: Key, client_id: Key) -> Any:
     """Return the client if that user may see it now; None for a foreign one and an unknown one alike."""
     user = _user(user_id)
     if user is None:
@@ -263,7 +263,7 @@ def visible_client(user_id: UUID, client_id: UUID) -> Any:
     return portal.current().visible_clients(user).filter(pk=client_id).first()
 
 
-def visible_clients(user_id: UUID, client_ids: Sequence[UUID]) -> set[UUID]:
+def visible_clients(user_id: Key, client_ids: Sequence[Key]) -> set[Key]:
     """Return those of `client_ids` that that user may see now, in one query."""
     user = _user(user_id)
     if user is None:

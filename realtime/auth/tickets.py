@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from realtime import conf, portal
 from realtime.models import Ticket
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
 
 MAX_PER_USER = 100
@@ -31,7 +31,7 @@ def fingerprint(secret: str) -> str:
 
 
 def issue(
-    user_id: UUID,
+    user_id: Key,
     *,
     password: str | None = None,
     session_key: str = "",

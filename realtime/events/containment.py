@@ -140,10 +140,7 @@ def sum_anew(letters: Iterable[DeadLetter], using: str) -> None:
     for letter in letters:
         topic = portal.current().topic(letter.kind)
         if topic is not None and topic.uses_of_day is not None:
-            try:
-                subjects.add(uuid.UUID(letter.key.partition(":")[2]))
-            except ValueError:
-                continue  # of no subject, so in no total
+            subjects.add(letter.key)
     DayTotal.objects.using(using).filter(pk__in=subjects).delete()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import msgspec
 
 from realtime.models import Outbox
+from realtime.protocol.groups import Key
 
 
 class Waiting(NamedTuple):
@@ -16,8 +16,8 @@ class Waiting(NamedTuple):
 
     tx: UUID
     key: str
-    client_id: UUID | None
-    msp_id: UUID | None
+    client_id: Key | None
+    msp_id: Key | None
     facts: dict[str, Any]
 
 

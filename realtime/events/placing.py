@@ -21,11 +21,11 @@ from realtime.events.rendering import Recorded
 from realtime.events.totals import DAY_TOTAL, Counting
 from realtime.models import DayTotal, Event, Kind, Log, Outbox, Stream
 from realtime.protocol import groups, payload
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from django.db.models import Model
 
@@ -59,9 +59,9 @@ class Placed:
 
     position: int
     type: str
-    client_id: UUID | None
+    client_id: Key | None
     client_seq: int | None
-    msp_id: UUID | None
+    msp_id: Key | None
     msp_seq: int | None
     severity: str
     occurred_at: datetime
@@ -92,7 +92,7 @@ class Round:
         """The log's position, as it will be."""
         return self.before + len(self.events)
 
-    def add(self, draft: rendering.Rendered, msp_id: UUID | None) -> None:
+    def add(self, draft: rendering.Rendered, msp_id: Key | None) -> None:
         """Give an event its places; `msp_id` is the MSP that may see it now."""
         position = self.position + 1
         self.events.append(
@@ -305,13 +305,13 @@ def _log_and_outbox_sql(using: str) -> str:
 
 def _audiences(
     drafts: Sequence[rendering.Rendered], using: str
-) -> tuple[dict[UUID | None, UUID], dict[str, int]]:
+) -> tuple[dict[Key | None, Key], dict[str, int]]:
     """Return the MSP that each client of the events belongs to now, and the heads of all streams they go into.
 
     The MSP recorded with an event counts only where the client is gone: an event that was recorded before its client
     moved, and is sequenced after it, is no longer the former MSP's to see.
     """
-    msps: dict[UUID | None, UUID] = {}
+    msps: dict[Key | None, Key] = {}
     heads: dict[str, int] = {}
     declared, owner = portal.current(), _owner()
     clients = sorted({draft.client_id for draft in drafts if draft.client_id})
@@ -335,7 +335,7 @@ def _heads(names: Collection[str], using: str) -> dict[str, int]:
     return dict.fromkeys(names, 0) | dict(known)
 
 
-def _audience_query(clients: Sequence[UUID], using: str) -> tuple[str, list[Any]]:
+def _audience_query(clients: Sequence[Key], using: str) -> tuple[str, list[Any]]:
     """Return the SQL, and its parameters, of clients' MSPs with the heads of both streams."""
     if connections[using].vendor == "postgresql":
         return _audience_sql("= ANY(%s)", using), [list(clients)]
@@ -357,8 +357,8 @@ def _audience_sql(among: str, using: str) -> str:
     client = quote(declared.clients._meta.db_table)
     key, msp = (f"{client}.{quote(name)}" for name in (declared.clients._meta.pk.column, declared.msp.column))
     names = {
-        "client_stream": f"'client.' || {rows.uuid_text(key, using)}",
-        "msp_stream": f"'msp.' || {rows.uuid_text(msp, using)}",
+        "client_stream": f"'client.' || {rows.key_text(declared.clients._meta.pk, key, using)}",
+        "msp_stream": f"'msp.' || {rows.key_text(declared.msp, msp, using)}",
     }
     joins = " ".join(f"LEFT JOIN {stream} {alias} ON {alias}.name = {name}" for alias, name in names.items())
     return (

@@ -19,6 +19,7 @@ from realtime import portal
 from realtime.events import rendering, rows
 from realtime.models import Event, Log, Outbox, Stream
 from realtime.protocol import groups
+from realtime.protocol.groups import Key
 
 logger = structlog.get_logger(__name__)
 
@@ -149,7 +150,10 @@ def page(stream: str, after: int, limit: int, max_bytes: int = PAGE_BYTES, up_to
         .annotate(small=Case(When(size__lte=SMALL_BYTES, then="data")))
         .values_list(seq, "type", "client_id", "severity", "occurred_at", "size", "small")[:limit]
     )
-    left = clients_left({key: {client_id for _, _, client_id, *_ in found}})[key] if kind == "msp" else ()
+    left: Collection[Key] = ()
+    if kind == "msp":
+        msp = portal.current().msp_key(key)
+        left = clients_left({msp: {client_id for _, _, client_id, *_ in found}})[msp]
     taken = _within([0 if client_id in left else size for _, _, client_id, _, _, size, _ in found], max_bytes)
     large = [at for at, _, client_id, *_, small in found[:taken] if small is None and client_id not in left]
     texts = dict(events.filter(**{f"{seq}__in": large}).values_list(seq, "data")) if large else {}
@@ -174,13 +178,13 @@ def _within(sizes: list[int], max_bytes: int) -> int:
     return len(sizes)
 
 
-def clients_left(clients: Mapping[UUID, Collection[UUID]]) -> dict[UUID, set[UUID]]:
+def clients_left(clients: Mapping[Key, Collection[Key]]) -> dict[Key, set[Key]]:
     """Return, for each MSP, those of its former or present `clients` that are another MSP's now.
 
     A client that was deleted stays with the MSP that had it last.
     """
-    asked = sorted(set().union(*clients.values()))
-    owners: dict[UUID, UUID | None] = {}
+    asked = list(set().union(*clients.values()))
+    owners: dict[Key, Key | None] = {}
     for start in range(0, len(asked), OWNERS_AT_ONCE):
         some = asked[start : start + OWNERS_AT_ONCE]
         owners |= portal.current().msps_of(some)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from realtime import metrics, portal, telemetry
 from realtime.events import publisher, rows
 from realtime.models import Outbox
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,10 +30,10 @@ class Fact:
     """
 
     kind: str
-    client_id: UUID | None
+    client_id: Key | None
     facts: Any
     key: str = ""
-    msp_id: UUID | None = None
+    msp_id: Key | None = None
     """The MSP to tell where the client is gone when the event is sequenced; None: the client's own, of this moment."""
 
 

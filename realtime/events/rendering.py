@@ -17,6 +17,7 @@ import msgspec
 from realtime import portal
 from realtime.events.totals import Counting
 from realtime.models import Kind
+from realtime.protocol.groups import Key
 
 ACCESS = "access"
 """Type of a control event: no stream, no data for clients."""
@@ -28,8 +29,8 @@ class Recorded(NamedTuple):
     id: int
     tx: UUID
     kind: str
-    client_id: UUID | None
-    msp_id: UUID | None
+    client_id: Key | None
+    msp_id: Key | None
     key: str
     facts: str
     recorded_at: datetime
@@ -40,9 +41,9 @@ class Folded:
     """The outbox rows of one event, in the order they were recorded."""
 
     kind: str
-    client_id: UUID | None
+    client_id: Key | None
     """Of an alert's rows that name one: the first, which is the client it had before the transaction."""
-    msp_id: UUID | None
+    msp_id: Key | None
     key: str
     occurred_at: datetime
     facts: list[dict[str, Any]] = field(default_factory=list)
@@ -53,8 +54,8 @@ class Rendered:
     """An event without its places yet. `data` is JSON text."""
 
     type: str
-    client_id: UUID | None
-    msp_id: UUID | None
+    client_id: Key | None
+    msp_id: Key | None
     occurred_at: datetime
     data: str
     severity: str = ""

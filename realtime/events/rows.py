@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.db import connections
+from django.db.models import UUIDField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +26,7 @@ MOST_PARAMETERS = 20_000
 
 @cache
 def _fields(model: type[Model], names: tuple[str, ...]) -> list[Any]:
-    by_name = {field.name: field for field in model._meta.concrete_fields}
-    return [by_name[name] for name in names]
+    return [model._meta.get_field(name) for name in names]
 
 
 @cache
@@ -109,10 +109,12 @@ def excluded(names: Iterable[str]) -> str:
     return ", ".join(f"{name} = EXCLUDED.{name}" for name in names)
 
 
-def uuid_text(column: str, using: str) -> str:
-    """Return the SQL of a UUID's text, as Python writes it."""
+def key_text(field: Any, column: str, using: str) -> str:
+    """Return the SQL of the text of a key, as Python writes it. `field` is the key's, or one that refers to it."""
     if connections[using].vendor == "postgresql":
         return f"{column}::text"
+    if not isinstance(getattr(field, "target_field", field), UUIDField):
+        return f"CAST({column} AS TEXT)"
     parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))  # SQLite holds its 32 digits
     return " || '-' || ".join(f"substr({column}, {start}, {length})" for start, length in parts)
 

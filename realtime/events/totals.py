@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import msgspec
-from django.db.models import IntegerField, TextField, UUIDField, Value
+from django.db.models import Field, IntegerField, QuerySet, TextField, Value
 from django.utils import timezone
 
 from realtime import portal
@@ -59,18 +58,13 @@ class Counting:
 
     def _read(self, kind: str, keys: Collection[str]) -> None:
         today, since = self._now.date(), self._now - SUM_AGAIN
-        by_id = {_id(key): key for key in keys}
-        found = DayTotal.objects.using(self._using).filter(pk__in=by_id, day=today, summed_at__gt=since)
-        kept = {by_id[row.subject]: row for row in found}
+        found = DayTotal.objects.using(self._using).filter(pk__in=keys, day=today, summed_at__gt=since)
+        kept = {row.subject: row for row in found}
         sums = _summed(kind, [key for key in keys if key not in kept], today, self._using)
         self._totals |= kept | {
-            key: DayTotal(subject=_id(key), day=today, total=total, summed_at=self._now)
+            key: DayTotal(subject=key, day=today, total=total, summed_at=self._now)
             for key, total in sums.items()
         }
-
-
-def _id(key: str) -> UUID:
-    return UUID(key.partition(":")[2])
 
 
 def _summed(kind: str, keys: Sequence[str], day: date, using: str) -> dict[str, int]:
@@ -81,9 +75,10 @@ def _summed(kind: str, keys: Sequence[str], day: date, using: str) -> dict[str, 
     topic = portal.current().topic(kind)
     if not keys or topic is None or topic.uses_of_day is None:
         return {}
-    ids: dict[str, list[UUID]] = {}
+    ids: dict[str, list[str]] = {}
     for key in keys:
-        ids.setdefault(key.partition(":")[0], []).append(_id(key))
+        beginning, _, subject = key.partition(":")
+        ids.setdefault(beginning, []).append(subject)
     queries = [
         query.order_by().annotate(facts=Value("", TextField()))
         for query in topic.uses_of_day(ids, day, using)
@@ -92,7 +87,7 @@ def _summed(kind: str, keys: Sequence[str], day: date, using: str) -> dict[str, 
         Outbox.objects.using(using)
         .filter(kind=kind, key__in=keys)
         .order_by()
-        .annotate(subject=Value(None, UUIDField()), sum=Value(0, IntegerField()))
+        .annotate(subject=Value(None, _key_field(queries[0])), sum=Value(0, IntegerField()))
         .values_list("subject", "sum", "key", "facts")
     )
     sums: Counter[str] = Counter(dict.fromkeys(keys, 0))
@@ -105,3 +100,10 @@ def _summed(kind: str, keys: Sequence[str], day: date, using: str) -> dict[str, 
         else:
             sums[f"{key}:{subject}"] += total
     return sums
+
+
+def _key_field(query: QuerySet[Any]) -> Field[Any, Any]:
+    """Return the field of the first column of a query: of a subject's key."""
+    field: Any = query.model._meta.get_field(query.query.values_select[0])
+    found: Field[Any, Any] = getattr(field, "target_field", field)
+    return found

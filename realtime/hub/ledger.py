@@ -21,7 +21,7 @@ from django.db import connection as database
 from django.db.models import F
 from django.utils import timezone
 
-from realtime import bookmarks, conf, metrics
+from realtime import bookmarks, conf, metrics, portal
 from realtime.hub import threads
 from realtime.hub.connection_rows import Changes, cleaned, store
 from realtime.models import Asked, LiveConnection, ServerProcess
@@ -56,7 +56,7 @@ class Batch:
     """What one write takes to the database, each part for itself, and what it brings back."""
 
     changes: Changes
-    reached: dict[bookmarks.Key, int]
+    reached: dict[bookmarks.Place, int]
     epoch: str
     beat: bool
     failed: dict[str, Exception] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Ledger:
         self._asked_to_drain = False
         self.process = ServerProcess(host=socket.gethostname()[:255], pid=os.getpid())
         self._changes = Changes()
-        self._reached: dict[bookmarks.Key, int] = {}
+        self._reached: dict[bookmarks.Place, int] = {}
         self.epoch = ""
         self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -120,7 +120,7 @@ class Ledger:
 
     def selected(self, connection: Connection, client_id: str, *, chosen: bool) -> None:
         """Note that a selective connection has chosen a client, or does not choose it any longer."""
-        self._changes.selected[connection.id, UUID(client_id)] = chosen
+        self._changes.selected[connection.id, portal.current().client_key(client_id)] = chosen
         self._changed.set()
 
     def reached(self, connection: Connection, stream: str, position: int) -> None:
@@ -142,7 +142,7 @@ class Ledger:
             self.opened(connection)
             if connection.selective:
                 for stream in connection.following:
-                    self.selected(connection, str(groups.parse(stream)[1]), chosen=True)
+                    self.selected(connection, groups.parse(stream)[1], chosen=True)
         self.look()
 
     def drain(self) -> None:

@@ -18,11 +18,12 @@ from uuid import UUID
 
 import structlog
 
-from realtime import conf, metrics, presence
+from realtime import conf, metrics, portal, presence
 from realtime.hub import threads
 from realtime.hub.connection import SocketGone
 from realtime.presence import Place, Watcher
 from realtime.protocol import groups, outbound
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from realtime.hub.connection import Connection, Following
@@ -87,8 +88,8 @@ class PresenceWatch:
         self._telling: set[Connection] = set()
 
     def begin(
-        self, connection: Connection, msp_id: UUID, found: Mapping[Place, dict[UUID, Watcher]]
-    ) -> dict[Place, dict[UUID, Watcher]]:
+        self, connection: Connection, msp_id: Key, found: Mapping[Place, dict[UUID, Watcher]]
+    ) -> dict[Place, dict[Key, Watcher]]:
         """Return who a new listener of an MSP is told is there: who was `found`, and who is only just gone.
 
         Those come back without being told of again. What the first listener is told is that against which changes are;
@@ -125,7 +126,7 @@ class PresenceWatch:
             and any(following.selection.wants_presence for following in connection.following.values())
         )
 
-    def _listened_to(self) -> set[UUID]:
+    def _listened_to(self) -> set[Key]:
         return {connection.identity.scope.msp_id for connection in self._listening()}
 
     async def _look(self, msps: set[UUID]) -> None:
@@ -194,7 +195,7 @@ class PresenceWatch:
             return None
         client_id = place.client_id
         if connection.scope == "client" and connection.route_client is not None:
-            client_id = UUID(connection.route_client)
+            client_id = portal.current().client_key(connection.route_client)
         here = self._told(Place(place.msp_id, client_id))
         everywhere = self._told(Place(place.msp_id, None)) if client_id is not None else {}
         watchers = here | everywhere
@@ -233,7 +234,7 @@ def _asked_for(place: Place, following: Following, connection: Connection) -> bo
 
 def frame_of(
     connection: Connection,
-    client_id: UUID | None,
+    client_id: Key | None,
     watchers: dict[UUID, Watcher],
     joined: Iterable[Watcher] = (),
     left: Iterable[Watcher] = (),

@@ -12,6 +12,7 @@ import structlog
 from realtime import conf, metrics
 from realtime.addresses import network_of
 from realtime.hub.limits import Buckets, Counts, Refusals
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from realtime.hub.connection import Connection
@@ -72,7 +73,7 @@ class Roster:
         """Have an address whose socket was closed for a flood make fewer handshakes for a while."""
         self.handshakes.take(network_of(address), FLOOD_COSTS)
 
-    def over_limit(self, address: str, user_id: UUID, client_id: str | None) -> str | None:
+    def over_limit(self, address: str, user_id: Key, client_id: str | None) -> str | None:
         """Return which limit one more connection would break, in words; None where there is room."""
         settings = conf.current()
         limits: list[tuple[tuple[Hashable, ...], int, str]] = [

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError
 
-from realtime import conf, metrics, telemetry
+from realtime import conf, metrics, portal, telemetry
 from realtime.events import reading
 from realtime.events.reading import Replay, Resync
 from realtime.hub import threads
@@ -24,7 +23,7 @@ from realtime.hub.connection import Connection, Following
 from realtime.hub.pages import Pages, to_event
 from realtime.hub.sharing import share
 from realtime.hub.tail import StreamEvent, Tail
-from realtime.protocol import groups
+from realtime.protocol.groups import Key
 
 if TYPE_CHECKING:
     from realtime.hub.listening import Listener
@@ -199,7 +198,7 @@ class Streams:
 
     async def look_for_moved_clients(self) -> None:
         """Do the same for clients that were moved and nobody told, such as by SQL."""
-        tails = {groups.parse(stream)[1]: tail for stream, tail in self.tails.items() if _is_msps(stream)}
+        tails = {_msp(stream): tail for stream, tail in self.tails.items() if _is_msps(stream)}
         shown = {msp: _keys(tail.clients()) for msp, tail in tails.items()}
         hidden = {msp: _keys(tail.clients(hidden=True)) for msp, tail in tails.items()}
         asked = {msp: shown[msp] | hidden[msp] for msp in tails}
@@ -324,8 +323,12 @@ def _is_msps(stream: str) -> bool:
     return stream.startswith("msp.")
 
 
-def _keys(clients: Iterable[str]) -> set[UUID]:
-    return {UUID(client) for client in clients}
+def _msp(stream: str) -> Key:
+    return portal.current().stream_key(stream)
+
+
+def _keys(clients: Iterable[str]) -> set[Key]:
+    return {portal.current().client_key(client) for client in clients}
 
 
 def _announced(

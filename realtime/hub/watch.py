@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import structlog
 
-from realtime import conf, metrics
+from realtime import conf, metrics, portal
 from realtime.auth import identity as identities
 from realtime.auth.identity import Identity, Refused
 from realtime.hub import threads
@@ -53,8 +52,10 @@ class Answers:
         """Return whether this user may follow a stream now."""
         kind, key = groups.parse(stream)
         if kind == "msp":
-            return identity.scope.is_msp and identity.scope.msp_id == key
-        client = await self._ask((identity.user_id, key), identities.visible_client, identity.user_id, key)
+            return identity.scope.is_msp and str(identity.scope.msp_id) == key
+        client = await self._ask(
+            (identity.user_id, key), identities.visible_client, identity.user_id, _client_of(stream)
+        )
         return client is not None
 
     async def _ask(self, key: Hashable, question: Callable[..., Any], *arguments: Any) -> Any:
@@ -195,8 +196,8 @@ class Watch:
                 return
             self._hub.streams.unfollow(connection, stream)
             if connection.selective:
-                self._hub.ledger.selected(connection, str(groups.parse(stream)[1]), chosen=False)
-            gone = outbound.Unsubscribed(client_id=str(groups.parse(stream)[1]), topics=[])
+                self._hub.ledger.selected(connection, groups.parse(stream)[1], chosen=False)
+            gone = outbound.Unsubscribed(client_id=groups.parse(stream)[1], topics=[])
             self._hub.spawn(connection.tell(gone))
 
     def _revoke(self, connection: Connection, message: str) -> None:
@@ -249,8 +250,8 @@ def _is_msps(stream: str) -> bool:
     return stream.startswith("msp.")
 
 
-def _client_of(stream: str) -> UUID:
-    return groups.parse(stream)[1]
+def _client_of(stream: str) -> Any:
+    return portal.current().stream_key(stream)
 
 
 def _same_tenant(before: Identity, now: Identity) -> bool:

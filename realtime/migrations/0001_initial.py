@@ -8,6 +8,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+from realtime.models.keys import client_key, msp_key
+
 
 def make_log(apps: Any, schema_editor: Any) -> None:
     """Make the log's one row, so that no two processes do at once."""
@@ -19,6 +21,10 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        # The keys of clients and MSPs are of the types that the portal has. Where both are UUIDs, as they had to be
+        # when this migration was made, it makes the same columns as it did then.
+        migrations.swappable_dependency(settings.REALTIME_CLIENT_MODEL),
+        migrations.swappable_dependency(settings.REALTIME_MSP_MODEL),
     ]
 
     operations = [
@@ -68,8 +74,8 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("client_id", models.UUIDField(null=True)),
-                ("msp_id", models.UUIDField(null=True)),
+                ("client", client_key(null=True)),
+                ("msp", msp_key(null=True)),
                 (
                     "key",
                     models.CharField(
@@ -115,9 +121,9 @@ class Migration(migrations.Migration):
             fields=[
                 ("position", models.BigIntegerField(primary_key=True, serialize=False)),
                 ("type", models.CharField(max_length=24)),
-                ("client_id", models.UUIDField(null=True)),
+                ("client", client_key(null=True)),
                 ("client_seq", models.BigIntegerField(null=True)),
-                ("msp_id", models.UUIDField(null=True)),
+                ("msp", msp_key(null=True)),
                 ("msp_seq", models.BigIntegerField(null=True)),
                 ("severity", models.CharField(blank=True, max_length=16)),
                 ("occurred_at", models.DateTimeField()),
@@ -127,9 +133,9 @@ class Migration(migrations.Migration):
                 "ordering": ("-position",),
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("client_id", "client_seq"), name="event_place_in_client_stream"
+                        fields=("client", "client_seq"), name="event_place_in_client_stream"
                     ),
-                    models.UniqueConstraint(fields=("msp_id", "msp_seq"), name="event_place_in_msp_stream"),
+                    models.UniqueConstraint(fields=("msp", "msp_seq"), name="event_place_in_msp_stream"),
                 ],
             },
         ),
@@ -145,10 +151,10 @@ class Migration(migrations.Migration):
                         default=False, help_text="Follows the clients it selects, not all of its MSP's"
                     ),
                 ),
-                ("msp_id", models.UUIDField()),
+                ("msp", msp_key()),
                 (
-                    "client_id",
-                    models.UUIDField(
+                    "client",
+                    client_key(
                         help_text="The client whose stream is followed; none: all of the MSP's", null=True
                     ),
                 ),
@@ -251,7 +257,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("client_id", models.UUIDField(db_index=True)),
+                ("client", client_key(db_index=True)),
                 (
                     "connection",
                     models.ForeignKey(
@@ -263,7 +269,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("connection", "client_id"), name="client_selected_once")
+                    models.UniqueConstraint(fields=("connection", "client"), name="client_selected_once")
                 ],
             },
         ),
@@ -279,7 +285,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="liveconnection",
-            index=models.Index(fields=["client_id", "-opened_at"], name="connection_by_client"),
+            index=models.Index(fields=["client", "-opened_at"], name="connection_by_client"),
         ),
         migrations.RunPython(make_log, migrations.RunPython.noop),
     ]

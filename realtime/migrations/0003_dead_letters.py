@@ -3,6 +3,8 @@
 import django.utils.timezone
 from django.db import migrations, models
 
+from realtime.models.keys import client_key, msp_key
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -44,8 +46,8 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("client_id", models.UUIDField(null=True)),
-                ("msp_id", models.UUIDField(null=True)),
+                ("client", client_key(null=True)),
+                ("msp", msp_key(null=True)),
                 (
                     "key",
                     models.CharField(

@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from realtime import conf
+from realtime.models.keys import client_key, msp_key
 
 
 class ProcessQuerySet(models.QuerySet["ServerProcess"]):
@@ -82,10 +83,8 @@ class LiveConnection(models.Model):
     selective = models.BooleanField(
         default=False, help_text="Follows the clients it selects, not all of its MSP's"
     )
-    msp_id = models.UUIDField()
-    client_id = models.UUIDField(
-        null=True, help_text="The client whose stream is followed; none: all of the MSP's"
-    )
+    msp = msp_key()
+    client = client_key(null=True, help_text="The client whose stream is followed; none: all of the MSP's")
     address = models.CharField(max_length=64, blank=True)
     encoding = models.CharField(max_length=32)
     opened_at = models.DateTimeField()
@@ -103,7 +102,7 @@ class LiveConnection(models.Model):
         indexes: ClassVar = [
             models.Index(fields=("process",), condition=models.Q(closed_at=None), name="connection_open"),
             models.Index(fields=("closed_at",), name="connection_closed_at"),
-            models.Index(fields=("client_id", "-opened_at"), name="connection_by_client"),
+            models.Index(fields=("client", "-opened_at"), name="connection_by_client"),
         ]
 
     def __str__(self) -> str:
@@ -114,11 +113,11 @@ class SelectedClient(models.Model):
     """A client that a connection with `?scope=selected` has subscribed to."""
 
     connection = models.ForeignKey(LiveConnection, on_delete=models.CASCADE, related_name="selected")
-    client_id = models.UUIDField(db_index=True)
+    client = client_key(db_index=True)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=("connection", "client_id"), name="client_selected_once")
+            models.UniqueConstraint(fields=("connection", "client"), name="client_selected_once")
         ]
 
     def __str__(self) -> str:

@@ -14,6 +14,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
+from realtime.models.keys import client_key, msp_key
+
 
 class Kind(models.TextChoices):
     """What an outbox row is about, besides the topics that the portal declares, and so how it is rendered."""
@@ -27,8 +29,8 @@ class RecordedChange(models.Model):
 
     tx = models.UUIDField(help_text="The transaction: what it recorded is folded")
     kind = models.CharField(max_length=16, help_text="A topic of the portal's; message, or access")
-    client_id = models.UUIDField(null=True)
-    msp_id = models.UUIDField(null=True)
+    client = client_key(null=True)
+    msp = msp_key(null=True)
     key = models.CharField(max_length=64, blank=True, help_text="What is folded with what; empty: nothing")
     facts = models.TextField(help_text="JSON: what the renderer of this kind needs")
     recorded_at = models.DateTimeField(default=timezone.now)
@@ -72,9 +74,9 @@ class Event(models.Model):
 
     position = models.BigIntegerField(primary_key=True)
     type = models.CharField(max_length=24)
-    client_id = models.UUIDField(null=True)
+    client = client_key(null=True)
     client_seq = models.BigIntegerField(null=True)
-    msp_id = models.UUIDField(null=True)
+    msp = msp_key(null=True)
     msp_seq = models.BigIntegerField(null=True)
     severity = models.CharField(max_length=16, blank=True)
     occurred_at = models.DateTimeField()
@@ -83,8 +85,8 @@ class Event(models.Model):
     class Meta:
         ordering = ("-position",)
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=("client_id", "client_seq"), name="event_place_in_client_stream"),
-            models.UniqueConstraint(fields=("msp_id", "msp_seq"), name="event_place_in_msp_stream"),
+            models.UniqueConstraint(fields=("client", "client_seq"), name="event_place_in_client_stream"),
+            models.UniqueConstraint(fields=("msp", "msp_seq"), name="event_place_in_msp_stream"),
         ]
 
     def __str__(self) -> str:
@@ -144,7 +146,7 @@ class Log(models.Model):
 class DayTotal(models.Model):
     """How often an application or agent was used on one UTC day, by the events placed so far. See `events.totals`."""
 
-    subject = models.UUIDField(primary_key=True)
+    subject = models.CharField(primary_key=True, max_length=64, help_text="The key of its facts")
     day = models.DateField()
     total = models.BigIntegerField()
     summed_at = models.DateTimeField(help_text="When it was last summed from the interactions themselves")

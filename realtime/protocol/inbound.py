@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
@@ -36,7 +35,9 @@ StreamName = Annotated[str, Meta(max_length=64)]
 Positions = Annotated[dict[StreamName, Position], Meta(max_length=200)]
 MAX_CLIENTS = 200
 """Clients that one frame names: as many as a connection subscribes to by default, in 8 KiB."""
-Clients = Annotated[list[UUID], Meta(min_length=1, max_length=MAX_CLIENTS)]
+Key = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+"""The key of a client or an alert, as text."""
+Clients = Annotated[list[Key], Meta(min_length=1, max_length=MAX_CLIENTS)]
 
 
 class Inbound(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -57,7 +58,7 @@ class Subscribe(Inbound, frozen=True, kw_only=True, tag="subscribe"):
     severities. A list is answered by one `subscribed` or `error` for each client.
     """
 
-    client_id: UUID | None = None
+    client_id: Key | None = None
     client_ids: Clients | None = None
     topics: Annotated[list[Topic], Meta(min_length=1, max_length=len(TOPICS))] | None = None
     min_severity: Severity | None = None
@@ -66,7 +67,7 @@ class Subscribe(Inbound, frozen=True, kw_only=True, tag="subscribe"):
 class Unsubscribe(Inbound, frozen=True, kw_only=True, tag="unsubscribe"):
     """Stop following a client, or the list `client_ids`, or (with `topics`) only these topics of it."""
 
-    client_id: UUID | None = None
+    client_id: Key | None = None
     client_ids: Clients | None = None
     topics: Annotated[list[Topic], Meta(min_length=1, max_length=len(TOPICS))] | None = None
 
@@ -90,13 +91,13 @@ class Authenticate(Inbound, frozen=True, kw_only=True, tag="authenticate"):
 class RequestUpdate(Inbound, frozen=True, kw_only=True, tag="request_update"):
     """Ask for a full `engagement_update` snapshot; an MSP's connection says of which client."""
 
-    client_id: UUID | None = None
+    client_id: Key | None = None
 
 
 class Acknowledge(Inbound, frozen=True, kw_only=True, tag="acknowledge"):
     """Say that this user has seen an alert."""
 
-    alert_id: UUID
+    alert_id: Key
 
 
 Message = Ping | Subscribe | Unsubscribe | Resume | Authenticate | RequestUpdate | Acknowledge

@@ -153,7 +153,7 @@ async def test_broadcast_functions_take_the_same_road(tenant, daphne):
     ("arguments", "said"),
     [
         (lambda t: (t.client.pk, "00000000-0000-0000-0000-000000000000", {}), "no client"),
-        (lambda t: ("nonsense", t.msp.pk, {}), "badly formed"),
+        (lambda t: ("nonsense", t.msp.pk, {}), "which is no key of one"),
         (lambda t: (t.client.pk, t.msp.pk, {"severity": "awful"}), "severity is 'awful'"),
         (lambda t: (t.client.pk, t.msp.pk, {"details": object()}), "must be JSON"),
         (lambda t: (t.client.pk, t.msp.pk, ["details"]), "an object"),

@@ -21,14 +21,6 @@ class Bare(Portal):
     """Says nothing."""
 
 
-class ForeignModel(EngagementPortal):
-    client_model = "engagement.Nothing"
-
-
-class IntegerKeys(EngagementPortal):
-    client_model = "auth.Group"
-
-
 class NoKey(EngagementPortal):
     msp_field = "name"
 
@@ -75,9 +67,7 @@ HERE = "tests.realtime.test_portal_checks"
         ("nowhere.Portal", ["realtime.E007"]),
         ("engagement.models.Client", ["realtime.E007"]),
         (f"{HERE}.HERE", ["realtime.E007"]),
-        (f"{HERE}.Bare", ["realtime.E010", "realtime.E010", "realtime.E010", "realtime.E008"]),
-        (f"{HERE}.ForeignModel", ["realtime.E008"]),
-        (f"{HERE}.IntegerKeys", ["realtime.E008", "realtime.E009"]),
+        (f"{HERE}.Bare", ["realtime.E010", "realtime.E010", "realtime.E010"]),
         (f"{HERE}.NoKey", ["realtime.E009"]),
         (f"{HERE}.NoField", ["realtime.E009"]),
         (f"{HERE}.NoClass", ["realtime.E013"]),
@@ -92,6 +82,20 @@ def test_each_mistake_has_an_id_and_a_hint(settings, path, ids):
     found = checks.declaration()
     assert [message.id for message in found] == ids
     assert all(message.hint and message.msg for message in found)
+
+
+@pytest.mark.parametrize("name", ["REALTIME_CLIENT_MODEL", "REALTIME_MSP_MODEL"])
+@pytest.mark.parametrize("model", ["engagement.Nothing", "nowhere", None, ""])
+def test_models_that_are_none_are_named(settings, name, model):
+    setattr(settings, name, model)
+    [message] = checks.declaration()
+    assert message.id == "realtime.E008"
+    assert name in message.msg
+
+
+def test_a_foreign_key_to_another_model_is_no_msps(settings):
+    settings.REALTIME_MSP_MODEL = "auth.Group"
+    assert [message.id for message in checks.declaration()] == ["realtime.E009"]
 
 
 def test_the_check_command_names_it_in_words():

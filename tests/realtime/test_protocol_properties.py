@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from realtime.protocol import encoding, groups
@@ -50,7 +50,7 @@ short = st.text(max_size=16)
 refs = st.none() | short | st.integers(-(2**53), 2**53)
 positions = st.dictionaries(short, st.integers(0, 2**53), max_size=5)
 topics = st.none() | st.lists(st.sampled_from(TOPICS), min_size=1, max_size=len(TOPICS))
-ids = st.uuids()
+ids = st.uuids().map(str) | st.integers(0, 2**63).map(str)
 messages = st.one_of(
     st.builds(
         Ping,
@@ -259,14 +259,21 @@ def test_stream_names_are_legal_group_names_and_read_back(key: Any, make: Any) -
     name = make(key)
     assert len(name) < 100
     assert all(c.isascii() and (c.isalnum() or c in "-._") for c in name)
-    assert groups.parse(name) == (name.partition(".")[0], key)
+    assert groups.parse(name) == (name.partition(".")[0], str(key))
 
 
 @thorough
 @given(st.text())
 @example("client.")
 @example("realtime.control")
-@example("msp.x")
+@example("msp.")
+@example("msp.a.b")
+@example("client.é")
+@example(f"client.{'1' * 65}")
+@example("client.1\n")
 def test_other_names_are_no_streams(name: str) -> None:
+    assume(
+        not name.startswith(("client.", "msp.")) or not name.isascii() or len(name) > 70 or name[-1] in ".\n"
+    )
     with pytest.raises(ValueError):
         groups.parse(name)
