@@ -39,7 +39,9 @@ def allowed(scope: Mapping[str, Any], *, cookie: bool) -> bool:
     origin = parse(given)
     if origin is None:
         return False
-    return origin == own(request) or origin in {parse(listed) for listed in settings.CORS_ALLOWED_ORIGINS}
+    return origin == own(request) or origin in {
+        parse(listed) for listed in getattr(settings, "CORS_ALLOWED_ORIGINS", ())
+    }
 
 
 def own(request: HandshakeRequest) -> Origin | None:

@@ -160,7 +160,8 @@ class MemoryLog:
         self._database.statement()
         found = self.streams.get(stream, ())[after : after + limit]
         rows = [row for row, placed in found if up_to is None or placed.position <= up_to]
-        kind, key = groups.parse(stream)
+        kind, text = groups.parse(stream)
+        key = UUID(text)
         left = self.clients_left({key: {UUID(row.client_id) for row in rows}})[key] if kind == "msp" else ()
         shown = [replace(row, data="", hidden=True) if UUID(row.client_id) in left else row for row in rows]
         return Page(shown, len(rows) < limit)

@@ -332,7 +332,8 @@ class Run:
                 EventRow(event.position, row.seq, row.type, row.client_id, row.severity, row.data)
                 for row, event in rows_of
             ]
-        kind, key = groups.parse(stream)
+        kind, text = groups.parse(stream)
+        key = UUID(text)
         rows = self.database.rows(
             f"SELECT position, {kind}_seq, type, client_id, severity, data FROM realtime_event "
             f"WHERE {kind}_id = %s AND {kind}_seq > %s AND {kind}_seq < %s ORDER BY {kind}_seq",
@@ -447,7 +448,8 @@ class Run:
                     self._check_presence_of(socket, stream, opened)
 
     def _check_presence_of(self, socket: Socket, stream: str, opened: list[Socket]) -> None:
-        kind, key = groups.parse(stream)
+        kind, text = groups.parse(stream)
+        key = UUID(text)
         told = socket.presence.get(str(key) if kind == "client" else None)
         if told is None:
             return
