@@ -8,6 +8,7 @@ from uuid import UUID
 
 from engagement import figures
 from realtime.capture.signals import Change
+from realtime.capture.stored import chunks
 from realtime.events.recording import Fact
 from realtime.events.rendering import Folded, Rendered, event_of
 from realtime.events.totals import Counting
@@ -16,6 +17,9 @@ KIND = "engagement"
 
 SUBJECTS = ("department", "application", "agent")
 """Of one of these a roll-up is."""
+
+SUBJECTS_AT_ONCE = 1000
+"""In one message: some 300 KB. An import may roll up all that a client has in one transaction."""
 
 
 def facts(changes: Iterable[Change]) -> list[Fact]:
@@ -35,7 +39,7 @@ def facts(changes: Iterable[Change]) -> list[Fact]:
 
 
 def render(events: Sequence[Folded], _: Counting) -> list[list[Rendered]]:
-    """Return the figures of what changed, as they are now: one message for each event."""
+    """Return the figures of what changed, as they are now: a message for each event, several for very many subjects."""
     wanted: dict[UUID | None, dict[str, set[UUID]]] = {}
     for event in events:
         of_client = wanted.setdefault(
@@ -48,14 +52,22 @@ def render(events: Sequence[Folded], _: Counting) -> list[list[Rendered]]:
     }
     rendered: list[list[Rendered]] = []
     for event in events:
-        mine = {(fact["subject"], fact["id"]) for fact in event.facts}
+        mine = list(dict.fromkeys((fact["subject"], fact["id"]) for fact in event.facts))
         figures_now = current[cast("UUID", event.client_id)]
-        data = {
-            f"{subject}s": [row for key, row in figures_now[subject].items() if (subject, key) in mine]
-            for subject in ("department", "application", "agent")
-        }
-        rendered.append([event_of(event, "engagement_update", data)])
+        rendered.append(
+            [
+                event_of(event, "engagement_update", _of(set(some), figures_now))
+                for some in chunks(mine, SUBJECTS_AT_ONCE)
+            ]
+        )
     return rendered
+
+
+def _of(subjects: set[tuple[str, str]], figures_now: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        f"{kind}s": [row for key, row in figures_now[kind].items() if (kind, key) in subjects]
+        for kind in SUBJECTS
+    }
 
 
 def _figures(client_id: UUID, subjects: dict[str, set[UUID]]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, transaction
-from django.db.models import Q, sql
+from django.db.models import ExpressionWrapper, Q, Value, sql
 from django.db.models.constants import OnConflict
 from django.db.models.signals import class_prepared, pre_delete
 
@@ -72,8 +72,12 @@ class TrackedQuerySet(TellingQuerySet[_Tracked]):
         """
         told, model = self.model.told, root_of(self.model)
         written = _attribute_names(self.model, values)
-        if self.query.is_sliced or self.query.combinator or not told.is_told(written):
-            return super().update(**values)  # which refuses the first two
+        if self.query.is_sliced or self.query.combinator:
+            return super().update(**values)  # which refuses both
+        if (key := model._meta.pk.attname) in written:
+            return self._update_keys(model, values[key], values)
+        if not told.is_told(written):
+            return super().update(**values)
         self._for_write = True
         with transaction.atomic(using=self.db, savepoint=False):
             needs_both = told.needs_both(written)
@@ -91,6 +95,21 @@ class TrackedQuerySet(TellingQuerySet[_Tracked]):
         return changed
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def _update_keys(self, model: Any, key: Any, values: dict[str, Any]) -> int:
+        """Give rows other keys: told as rows that go, and rows that come."""
+        self._for_write = True
+        with transaction.atomic(using=self.db, savepoint=False):
+            before = stored.lock(_by_key(model, self), model.told.columns, self.db)
+            new_key = key if hasattr(key, "resolve_expression") else Value(key, model._meta.pk)
+            locked: models.QuerySet[Any] = models.QuerySet(model, using=self.db).filter(pk__in=list(before))
+            new_keys = dict(locked.values_list("pk", ExpressionWrapper(new_key, model._meta.pk)))
+            changed = models.QuerySet.update(self.filter(pk__in=list(before)), **values)
+            self._result_cache = None
+            tell(model, [Change("deleted", old, before[old]) for old in new_keys], self.db)
+            after = stored.read(model, new_keys.values(), model.told.of_new_rows, self.db)
+            tell(model, [Change("created", new, None, row or None) for new, row in after.items()], self.db)
+        return changed
 
     def _insert(
         self,

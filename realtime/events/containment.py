@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +36,9 @@ MAX_DOUBTS = 5
 CHUNK = 500
 """Rows moved by one statement."""
 
+TIMES = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""Between these, Python has a time in every time zone. Databases hold others, and infinity."""
+
 COLUMNS = tuple(name for name in Recorded._fields if name != "id")
 
 
@@ -43,7 +47,7 @@ class Failed:
     """An event that cannot be published: its outbox rows, and why."""
 
     rows: Sequence[Recorded]
-    error: Exception
+    error: BaseException
     attempts: int = 1
 
 
@@ -64,7 +68,7 @@ class Doubtful:
         ]
 
 
-def is_of_content(error: Exception) -> bool:
+def is_of_content(error: BaseException) -> bool:
     """Return whether an error may come of what an event holds. Others are of the database, and everybody's."""
     if isinstance(error, DataError | IntegrityError):
         return True
@@ -85,10 +89,13 @@ def readable(found: Sequence[Sequence[Any]], using: str) -> list[Recorded]:
     SQLite holds anything in any column. A row that cannot be read comes as one of unknown kind: it is found to fail.
     """
     try:
-        return [Recorded(*row) for row in rows.from_database(Outbox, Recorded._fields, found, using)]
+        recorded = [Recorded(*row) for row in rows.from_database(Outbox, Recorded._fields, found, using)]
+        if all(TIMES[0] <= row.recorded_at <= TIMES[1] for row in recorded):
+            return recorded
     except Exception:
-        if len(found) == 1:
-            return [_unreadable(found[0])]
+        log.exception("recorded changes not read", next="each is read alone")
+    if len(found) == 1:
+        return [_unreadable(found[0])]
     return [row for each in found for row in readable([each], using)]
 
 

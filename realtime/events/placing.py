@@ -191,9 +191,11 @@ class _Batch:
             return
         try:
             self._publish_together([row for event in events for row in event])
-        except BusyError:
+        except (BusyError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except (
+            BaseException
+        ) as error:  # a renderer is another's code: SystemExit, too, is about what it was given
             if self._doubtful is None and not containment.is_of_content(error):
                 raise
             failure = error
@@ -220,7 +222,7 @@ class _Batch:
         self._log = round_
         self.events += round_.events
 
-    def _fails_alone(self, event: Sequence[Recorded], error: Exception) -> None:
+    def _fails_alone(self, event: Sequence[Recorded], error: BaseException) -> None:
         failed = containment.Failed(event, error)
         if event[0].kind == Kind.ACCESS:
             self._move([failed])  # at once: what comes after it must not go to who may have lost access
@@ -257,6 +259,8 @@ def _fill(round_: Round, using: str) -> None:
     counting = Counting(using)
     drafts = rendering.render(rendering.fold(round_.recorded), counting)
     for draft in drafts:
+        if (draft.type == rendering.ACCESS) != (draft.client_id is None):
+            raise ValueError(f"An event of type {draft.type!r}, of client {draft.client_id}.")
         payload.check_text(draft.data)
     # Read after the events' values: values of after a client's move never go to the MSP of before it.
     msps, round_.heads = _audiences(drafts, using)
@@ -297,8 +301,16 @@ def _begun(limit: int, using: str) -> tuple[Round, bool]:
 @cache
 def _log_and_outbox_sql(using: str) -> str:
     outbox, log = Outbox._meta.db_table, Log._meta.db_table
+    recorded = rows.columns(Outbox, OUTBOX, using)
+    if connections[using].vendor == "postgresql":
+        # A time that Python has none for would fail the reading of all rows; so it is read as null.
+        time = rows.columns(Outbox, ("recorded_at",), using)
+        earliest, latest = containment.TIMES
+        recorded = recorded.replace(
+            time, f"CASE WHEN {time} BETWEEN '{earliest}' AND '{latest}' THEN {time} END"
+        )
     return (
-        f"SELECT {rows.columns(Outbox, OUTBOX, using)}, {rows.columns(Log, LOG, using)} "  # noqa: S608 - our own names
+        f"SELECT {recorded}, {rows.columns(Log, LOG, using)} "  # noqa: S608 - our own names
         f"FROM {outbox} LEFT JOIN {log} ON {log}.id = %s ORDER BY {outbox}.id LIMIT %s"
     )
 

@@ -48,7 +48,8 @@ class Row:
     timestamp: str
     data: str
     hidden: bool = False
-    """True in an MSP's stream where the client is another MSP's now: its data is left out, and it is sent to nobody."""
+    """True in an MSP's stream where the client is another MSP's now: its data is left out, and it is sent to nobody.
+    The same of an event of no client, as an earlier version may have published."""
 
 
 class Page(NamedTuple):
@@ -150,10 +151,12 @@ def page(stream: str, after: int, limit: int, max_bytes: int = PAGE_BYTES, up_to
         .annotate(small=Case(When(size__lte=SMALL_BYTES, then="data")))
         .values_list(seq, "type", "client_id", "severity", "occurred_at", "size", "small")[:limit]
     )
-    left: Collection[Key] = ()
+    left: set[Key | None] = {None}
     if kind == "msp":
         msp = portal.current().msp_key(key)
-        left = clients_left({msp: {client_id for _, _, client_id, *_ in found}})[msp]
+        left |= clients_left({msp: {client_id for _, _, client_id, *_ in found if client_id is not None}})[
+            msp
+        ]
     taken = _within([0 if client_id in left else size for _, _, client_id, _, _, size, _ in found], max_bytes)
     large = [at for at, _, client_id, *_, small in found[:taken] if small is None and client_id not in left]
     texts = dict(events.filter(**{f"{seq}__in": large}).values_list(seq, "data")) if large else {}
@@ -164,7 +167,17 @@ def page(stream: str, after: int, limit: int, max_bytes: int = PAGE_BYTES, up_to
         if data is None:  # deleted meanwhile, and with it all that came before
             rows.clear()
         else:
-            rows.append(Row(at, type_, str(client_id), severity, occurred_at.isoformat(), data, hidden))
+            rows.append(
+                Row(
+                    at,
+                    type_,
+                    "" if client_id is None else str(client_id),
+                    severity,
+                    occurred_at.isoformat(),
+                    data,
+                    hidden,
+                )
+            )
     return Page(rows, taken == len(found) < limit)
 
 

@@ -328,7 +328,7 @@ def _msp(stream: str) -> Key:
 
 
 def _keys(clients: Iterable[str]) -> set[Key]:
-    return {portal.current().client_key(client) for client in clients}
+    return {portal.current().client_key(client) for client in clients if client}
 
 
 def _announced(

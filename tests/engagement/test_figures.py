@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from engagement import figures
-from engagement.models import Alert
+from engagement.models import Alert, Application, Engagement
+from realtime.events import placing
+from realtime.models import Event
 from tests.factories import (
     AgentFactory,
     AlertFactory,
@@ -316,3 +320,24 @@ class TestOverview:
             AlertFactory(client=client)
         with django_assert_num_queries(3):
             assert len(figures.clients_overview(admin)) == 12
+
+
+@pytest.mark.django_db
+def test_the_figures_of_very_many_subjects_are_told_in_several_messages():
+    """In one message they were more than may be published: the change was a dead letter, and told to nobody."""
+    client = ClientFactory()
+    applications = Application.objects.bulk_create(
+        Application(client=client, name=f"Application {number}") for number in range(6000)
+    )
+    today = timezone.now().date()
+    with transaction.atomic():
+        Engagement.objects.bulk_create(
+            Engagement(client=client, application=each, day=today, interactions=1) for each in applications
+        )
+    more = True
+    while more:
+        _, more = placing.place(500, "default")
+    told = [json.loads(event.data) for event in Event.objects.filter(type="engagement_update")]
+    rows = [row["app_id"] for data in told for row in data["applications"]]
+    assert sorted(rows) == sorted(str(each.pk) for each in applications)
+    assert max(len(data["applications"]) for data in told) == 1000

@@ -100,6 +100,25 @@ async def test_an_event_that_an_encoding_cannot_carry_costs_that_event_and_nothi
         assert len([entry for entry in logs if entry["event"] == "event cannot be encoded"]) <= 4
 
 
+async def test_an_event_of_no_client_is_passed_over(tenant):
+    """An earlier version has published it. Its page could not be read: the MSP's stream ended there for everybody."""
+
+    def save() -> None:
+        for _ in range(3):
+            AlertFactory(client=tenant.client)
+        wait_placed(3)
+        Event.objects.filter(msp_seq=2).update(client_id=None, client_seq=None)
+
+    await sync_to_async(save)()
+    stream = groups.msp(tenant.msp.pk)
+    async with running_hub() as hub:
+        connection, wire = await follow_msp(hub, tenant)
+        await requests.resume(connection, {stream: 0}, None, None)
+        await settled(lambda: wire.seqs() == [1, 3])
+        await hub.streams.look_for_moved_clients()
+        assert not connection.is_closing
+
+
 @pytest.mark.parametrize("batches", [False, True])
 async def test_an_event_that_cannot_be_carried_is_passed_over_at_each_resume_too(tenant, batches):
     """From memory, and from the rows where memory does not reach back: no close, no resync, no second log line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -81,6 +82,13 @@ POISON: dict[str, dict[str, Any]] = {
         "key": "engagement",
         "facts": '{"subject": "x", "id": "y"}',
     },
+    "a message of no client": {"client_id": None},
+    "uses of no client": {
+        "kind": "interaction",
+        "client_id": None,
+        "key": f"app:{uuid4()}",
+        "facts": '{"count": 1, "flagged": 0, "day": "2026-01-01"}',
+    },
     "figures of no client": {
         "kind": "engagement",
         "key": "engagement",
@@ -110,11 +118,44 @@ def test_one_that_cannot_be_published_stops_no_other(tenant, by_hand, poison):
     assert letter.recorded_at == recorded.recorded_at
 
 
+TIMES = ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC", "0001-01-01 00:00:00+14"]
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_nor_does_one_of_a_time_that_python_has_not(tenant, by_hand, time):
+    """Such as SQL of others may write. It came with a row that is read, and again when it was moved."""
+    bad = Outbox.objects.bulk_create(message(tenant, number) for number in range(3))[1]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE realtime_outbox SET recorded_at = %s WHERE id = %s", [time, bad.pk])
+    events, _ = placing.place(500, "default")
+    assert [json.loads(event.data)["details"] for event in events] == [0, 2]
+    assert not Outbox.objects.exists()
+    assert str(bad.tx) in DeadLetter.objects.get().facts or bad.tx.hex in DeadLetter.objects.get().facts
+
+
+class PanicException(BaseException):
+    """What libraries written in Rust raise: no Exception."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(1), PanicException(), asyncio.CancelledError(), BaseExceptionGroup("", [SystemExit()])],
+)
+def test_nor_does_a_renderer_that_raises_what_is_no_exception(tenant, by_hand, monkeypatch, error):
+    """It ended the publisher's thread, again with each change."""
+    numbered(tenant, 4)
+    failing_on(monkeypatch, lambda number: number == 2, error)
+    assert len(placing.place(500, "default")[0]) == 3
+    assert DeadLetter.objects.get().error_class == type(error).__name__
+
+
 def numbered(tenant: Tenant, count: int) -> None:
     Outbox.objects.bulk_create(message(tenant, number) for number in range(count))
 
 
-def failing_on(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[Any], bool], error: Exception) -> list[int]:
+def failing_on(
+    monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[Any], bool], error: BaseException
+) -> list[int]:
     """Let rendering fail for events whose details are bad; return how many events each attempt held."""
     render, attempts = rendering.render, []
 
@@ -332,8 +373,8 @@ def test_what_became_a_dead_letter_meanwhile_is_not_published(tenant, by_hand, m
     assert (DeadLetter.objects.count(), Event.objects.count(), Outbox.objects.count()) == (1, 0, 0)
 
 
-class Crash(BaseException):
-    """The process dies here."""
+class Crash(KeyboardInterrupt):
+    """The process dies here. Any other exception of a renderer is about what it was given."""
 
 
 def state() -> tuple[Any, ...]:

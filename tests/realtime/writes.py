@@ -345,6 +345,12 @@ def alerts_moved_in_bulk(w: World) -> None:
 
 
 @way
+def alert_given_another_key(w: World) -> None:
+    Alert.objects.filter(pk=w.alert.pk).update(id=str(uuid.uuid4()).upper())
+    Alert.objects.filter(pk=w.alert2.pk).update(id=uuid.uuid4(), client=w.second, agent=None)
+
+
+@way
 def alerts_updated_by_their_values(w: World) -> None:
     Alert.objects.filter(client=w.client).values("id").update(status="Complete")
 
@@ -682,6 +688,12 @@ def uses_of_another_subject_by_a_query(w: World) -> None:
 
 
 @way
+def use_given_another_key(w: World) -> None:
+    Interaction.objects.filter(pk=w.use.pk).update(id=uuid.uuid4(), count=77)
+    Interaction.objects.filter(pk=w.use2.pk).update(id=F("id"), count=3)
+
+
+@way
 def uses_updated_by_a_join(w: World) -> None:
     Interaction.objects.filter(application__client__msp=w.msp).update(flagged=True)
 
@@ -795,6 +807,11 @@ def rollups_upserted_with_their_subject(w: World) -> None:
 @way
 def rollups_updated_by_a_query(w: World) -> None:
     Engagement.objects.filter(client=w.client).update(interactions=F("interactions") + 1000)
+
+
+@way
+def rollup_given_another_key(w: World) -> None:
+    Engagement.objects.filter(pk=w.rollup.pk).update(id=uuid.uuid4(), interactions=50)
 
 
 @way
