@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from realtime import control, portal
-from realtime.admin.base import ClientFilter, ReadOnlyAdmin, Viewers, may, moment
+from realtime.admin.base import ClientFilter, OperatorAdmin, ReadOnlyAdmin, Viewers, may, moment
 from realtime.admin.overview import overview, overview_data
 from realtime.models import Asked, LiveConnection, ServerProcess
 from realtime.stats import visible_connections
@@ -189,10 +189,10 @@ class LiveConnectionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ServerProcess)
-class ServerProcessAdmin(ReadOnlyAdmin):
-    """Server processes, for superusers."""
+class ServerProcessAdmin(OperatorAdmin):
+    """Server processes, and how many connections each holds."""
 
-    viewed_by = Viewers.NOBODY
+    ordering = ("-started_at",)
     list_display = ("__str__", "state", "open_connections", "started", "heartbeat", "stopped")
     search_fields = ("host", "pid")
     actions = ("drain",)

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.test import Client as Browser
@@ -15,6 +16,7 @@ from django.urls import reverse
 from engagement import actions, models
 from engagement.admin.export import defused
 from engagement.models import MSP, Agent, Alert, Application, Client, Engagement, Interaction, User
+from realtime.models import ServerProcess
 from tests.factories import (
     PASSWORD,
     AgentFactory,
@@ -657,3 +659,28 @@ class TestInteractions:
     def test_an_interaction_is_not_edited(self, superuser, mine):
         interaction = InteractionFactory(client=mine.client, count=1)
         assert superuser.post(url(Interaction, "change", interaction.pk), {"count": 9}).status_code == 403
+
+
+@pytest.mark.parametrize("model", [AccessAttempt, AccessLog, AccessFailureLog, ServerProcess])
+def test_no_permission_opens_what_counts_every_tenants_people(model):
+    """A client's administrator who was granted everything saw who signs in, and from where, at every tenant."""
+    row = (
+        ServerProcess.objects.create(host="a", pid=1)
+        if model is ServerProcess
+        else model.objects.create(
+            username="somebody else's",
+            ip_address="10.0.0.9",
+            **({"failures_since_start": 1} if model is AccessAttempt else {}),
+        )
+    )
+    staff = two_tenants()[0].client_admin
+    staff.user_permissions.set(Permission.objects.all())
+    browser = as_staff(staff)
+    for address in (url(model), url(model, "change", row.pk), url(model, "history", row.pk)):
+        assert browser.get(address).status_code == 403, address
+    assert model._meta.app_label not in {
+        app["app_label"] for app in browser.get("/admin/").context["app_list"]
+    } or (model is ServerProcess)
+    superuser = as_staff(SuperuserFactory())
+    assert row.pk in rows(superuser.get(url(model)))
+    assert superuser.get(url(model, "change", row.pk)).status_code == 200

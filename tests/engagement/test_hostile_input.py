@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
 from django.db import models
 from django.test import Client as Browser
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 
 from engagement.admin.scoping import BoundedSearch
 from engagement.searching import MAX_WORDS
@@ -252,6 +255,28 @@ class TestExtremes:
             assert answer.status_code < 500, (path, answer.content[:300])
             if refused:
                 assert answer.status_code in {400, 401}, (path, answer.status_code)
+
+
+def doors(patterns: Iterable[Any], before: str = "") -> Iterator[str]:
+    """Yield the address of each page and each door of the API, with ids of nothing."""
+    for each in patterns:
+        address = before + str(each.pattern).replace("^", "").replace("(?:/)?$", "")
+        if hasattr(each, "url_patterns"):
+            yield from doors(each.url_patterns, address)
+        else:
+            yield re.sub(r"<[^>]+>", str(uuid4()), re.sub(r"\(\?P(<\w+>)[^)]*\)", r"\1", address))
+
+
+DOORS = [f"/{door}" for door in doors(get_resolver().url_patterns) if not door.startswith("admin/")]
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "/readyz"])
+def test_no_method_makes_a_fault_anywhere(api, visitor, door):
+    """OPTIONS of the page to try the API on was HTTP 500."""
+    for browser in (api, visitor):
+        for method in ("OPTIONS", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "NONSENSE"):
+            answer = browser.generic(method, door, b"[]", content_type="application/json")
+            assert answer.status_code < 500, (method, answer.status_code)
 
 
 def filters_of(model: type[models.Model]) -> Iterator[str]:
