@@ -258,7 +258,7 @@ REVERTS = (
         "the rows of a client that has left are read by its former MSP",
         reading,
         "page",
-        (('if kind == "msp" else ()', "if False else ()"),),
+        (('if kind == "msp":', "if False:"),),
         "moves",
         frozenset({"no more than may be seen"}),
         100,

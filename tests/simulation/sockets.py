@@ -342,6 +342,8 @@ class Socket:
     _on_engagement_update = _on_interaction_update = _on_alert = _on_event
 
     def _excuse(self, followed: Followed, stream: str | None, after: int, before: int) -> None:
+        if self.run.log is not None and before > len(self.run.log.streams.get(str(stream), ())):
+            return  # the log was restored meanwhile: what those events were cannot be looked up any more
         rows = {row.seq: row for row in self.run.events(str(stream), after, before)}
         for seq in range(after + 1, before):
             if seq not in rows or self.must_get(followed, rows[seq]):
@@ -499,8 +501,8 @@ class Socket:
         client = frame.get("client_id")
         if client is None or frame["type"] not in OF_ONE_CLIENT or UUID(client) in self.visible:
             return
-        if not self.run.plan.told and self.ended is not None:
-            return  # it ended as nobody told, and so may go on within its bound, also with a client that came since
+        if self.ended is not None:
+            return  # its access ended, and it may go on within the bound, also with a client that came since
         resumed_until = self.run.clients_left.get((frame.get("stream", ""), client), -1.0)
         if now > max(self.lost.get(UUID(client), -1.0), resumed_until):
             self.run.fail(

@@ -36,6 +36,20 @@ def descriptors() -> Any:
     return FileDescriptor
 
 
+def channels() -> Any:
+    from twisted.web.http import HTTPChannel
+
+    return HTTPChannel
+
+
+def connected(channel: Any) -> Any:
+    from twisted.internet.testing import StringTransport
+
+    channel.makeConnection(StringTransport())
+    channel.setTimeout(None)
+    return channel
+
+
 def layers() -> Any:
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
@@ -65,6 +79,7 @@ CALLED = {
     ("HttpRequest", "_get_scheme"): (lambda: HttpRequest, "(self)"),
     ("WebSocketAdapterProtocol", "_closeConnection"): (websockets, "(self, abort: 'bool' = False) -> 'None'"),
     ("channels_redis.utils", "decode_hosts"): (utilities, "(hosts)"),
+    ("HTTPChannel", "_respondToBadRequestAndDisconnect"): (channels, "(self)"),
 }
 """Functions, and how they are called."""
 
@@ -73,6 +88,9 @@ STATE = {
     ("QuerySet", "_fields"): lambda: models.QuerySet(models.Model),
     ("RedisPubSubChannelLayer", "_kwargs"): lambda: layers()(hosts=["redis://127.0.0.1:1"]),
     ("FileDescriptor", "_tempDataBuffer"): lambda: descriptors()(object()),
+    ("HTTPChannel", "_receivedHeaderSize"): lambda: channels()(),
+    ("HTTPChannel", "_receivedHeaderCount"): lambda: channels()(),
+    ("HTTPChannel", "_networkProducer"): lambda: connected(channels()()),
 }
 """Attributes of instances."""
 
