@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import Error, connections, models
+from django.db import DataError, Error, connections, models
 from django.db.models import sql
 
 if TYPE_CHECKING:
@@ -57,12 +57,16 @@ def lock(rows: models.QuerySet[Any], columns: Sequence[str], using: str) -> dict
 def _values(rows: models.QuerySet[Any], columns: Sequence[str]) -> dict[Any, Values]:
     try:
         found = list(rows.values_list("pk", *columns))
-    except Error:
-        raise
-    except Exception:
-        # What is there can be something that its field cannot read. Who writes over it must not fail for our asking.
+    except Exception as error:
+        if isinstance(error, Error) and not isinstance(error, DataError):
+            raise
+        # What is there can be something that its field, or the driver, cannot read: the time `infinity`, say. Who
+        # writes over it must not fail for our asking.
+        try:
+            found = [(key,) for key in rows.values_list("pk", flat=True)]
+        except Error:
+            raise error from None  # the database's own
         log.exception("stored values that cannot be read", extra={"table": rows.model._meta.db_table})
-        found = [(key,) for key in rows.values_list("pk", flat=True)]
     return {key: dict(zip(columns, values, strict=False)) for key, *values in found}
 
 
@@ -97,8 +101,17 @@ def delete(rows: models.QuerySet[Any], columns: Sequence[str], using: str) -> It
         return
     with connection.cursor() as cursor:
         cursor.execute(f"{statement} RETURNING {names}", parameters)
-        while found := cursor.fetchmany(FETCHED):
+        while found := _fetched(cursor, options.db_table):
             yield list(_converted(compiler, options, columns, found))
+
+
+def _fetched(cursor: Any, table: str) -> list[Any]:
+    """Return the next rows; none where one of them is of what the driver cannot read. They are deleted all the same."""
+    try:
+        return cursor.fetchmany(FETCHED)  # type: ignore[no-any-return]
+    except DataError:
+        log.exception("deleted rows that cannot be read, and are not told", extra={"table": table})
+        return []
 
 
 def _converted(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from engagement.models import Alert
+from engagement.models import Alert, Interaction
 from realtime.events import publisher
 from realtime.models import Event
 from tests.realtime.told import Told, sequence
@@ -106,3 +106,34 @@ def test_an_alert_that_is_moved_and_deleted_at_once_is_told_to_its_own_client_on
     told.check()
     assert of_client(world.foreign) == elsewhere
     assert not any("secret" in data for data in of_client(world.client))
+
+
+OVER_A_STRANGE_TIME = {
+    "update": lambda w: Interaction.objects.filter(pk=w.use.pk).update(count=3),
+    "save": lambda w: Interaction(id=w.use.pk, client=w.client, application=w.app).save(force_update=True),
+    "delete": lambda w: w.use.delete(),
+    "delete by a query": lambda w: Interaction.objects.filter(pk=w.use.pk).delete(),
+    "delete of what it belongs to": lambda w: w.app.delete(),
+    "move of an alert": lambda w: Alert.objects.filter(pk=w.alert.pk).update(client=w.second),
+    "save of an alert": lambda w: Alert(id=w.alert.pk, client=w.client).save(force_update=True),
+    "delete of who was assigned": lambda w: w.user.delete(),
+}
+
+
+@pytest.mark.parametrize("time", ["infinity", "20000-01-01"])
+@pytest.mark.parametrize("write", OVER_A_STRANGE_TIME)
+def test_a_row_of_a_time_that_python_has_not_can_be_written_over(write, time):
+    """SQL of others writes such times; Django writes over them, and our reading of both sides made it fail."""
+    world = World()
+    sequence()
+    for table, column, row in (
+        ("engagement_interaction", "occurred_at", world.use),
+        ("engagement_alert", "created_at", world.alert),
+    ):
+        key = row._meta.pk.get_db_prep_value(row.pk, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {table} SET {column} = %s WHERE id = %s", [time, key])
+    OVER_A_STRANGE_TIME[write](world)
+    world.new_alert(details="of another row")
+    sequence()
+    assert Event.objects.filter(type="alert", data__contains="of another row").exists()
