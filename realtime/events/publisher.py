@@ -40,6 +40,9 @@ FAILURES_BEFORE_DOUBT = 3
 REST_PER_EVENT, LONGEST_REST, LONGEST_USELESS_REST = 0.004, 0.04, 0.1
 """Seconds. See `Publisher._rest`."""
 
+LONG_ROUND_SECONDS = 15.0
+"""A round that lasts longer is told: a renderer that hangs raises nothing."""
+
 MOST_OTHERS = 8
 """By how many processes a rest grows: to a third of a second."""
 
@@ -71,13 +74,18 @@ class Publisher:
         self._failures = 0
         """Rounds that failed, in a row."""
         self._failing_with = ""
+        self._round_began: float | None = None
         self._doubtful: Doubtful | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def status(self) -> str:
-        """How it is: `ok`, or `failing: ` and the class of the error of the last round."""
-        return f"failing: {self._failing_with}" if self._failing_with else "ok"
+        """How it is: `ok`; `failing: ` and the class of the error of the last round; or how long a round lasts."""
+        if self._failing_with:
+            return f"failing: {self._failing_with}"
+        began = self._round_began
+        seconds = 0.0 if began is None else time.monotonic() - began
+        return f"in one round for {seconds:.0f} s" if seconds > LONG_ROUND_SECONDS else "ok"
 
     def wake(self) -> None:
         """Say that something was committed. Returns at once."""
@@ -190,12 +198,15 @@ class Publisher:
             woken = self._more.wait_for(lambda: self._wanted > self._done, timeout=0 if looking else None)
             self.is_idle = False
             wanted, wait = self._wanted, self._flushing > 0
+        self._round_began = time.monotonic()
         try:
             rest = self._look(rest, woken=woken, wait=wait)
         except Exception as error:
             self._again = True
             self._failed(error)
             return 0.0
+        finally:
+            self._round_began = None
         self._failures, self._failing_with = 0, ""
         if self._doubtful is not None and self._doubtful.attempts:
             time.sleep(RETRY_SECONDS[-1])  # they stay in the outbox, and are tried again beside others
@@ -284,7 +295,7 @@ def flush(timeout: float | None = None) -> bool:
 
 
 def status() -> str:
-    """Return how publishing goes in this process: `ok`, or `failing: ` and the class of the error."""
+    """Return how publishing goes in this process: `Publisher.status` of one that is not `ok`, if any."""
     states = [publisher.status for publisher in list(_publishers.values())]
     return next((state for state in states if state != "ok"), "ok")
 

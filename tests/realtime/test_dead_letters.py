@@ -598,3 +598,22 @@ def test_what_chaos_writes_as_poison_is_poison_and_nothing_else_suffers(tenant, 
     assert [json.loads(event.data)["details"] for event in told] == [1, 2]
     [letter] = DeadLetter.objects.all()
     assert MARK.findall(f"{letter.key} {letter.facts}") == [mark]
+
+
+def test_a_renderer_that_hangs_is_told_while_it_lasts(tenant, monkeypatch):
+    """It raises nothing: the publisher said that all is well."""
+    go_on = threading.Event()
+    render = rendering.render
+
+    def hangs(events: Any, counting: Any) -> Any:
+        go_on.wait(20)
+        return render(events, counting)
+
+    monkeypatch.setattr(rendering, "render", hangs)
+    monkeypatch.setattr(publisher, "LONG_ROUND_SECONDS", 0.0)
+    try:
+        InteractionFactory(client=tenant.client, application=tenant.application)
+        assert wait_until(lambda: publisher.status().startswith("in one round for "), 10)
+    finally:
+        go_on.set()
+    assert wait_until(lambda: publisher.status() == "ok" and not Outbox.objects.exists(), 10)
