@@ -197,7 +197,10 @@ class _Inserting:
             )
         rows = self._execute(present, self.told.columns if needs_both else (), **options)
         self._tell(rows, before)
-        return [*inserted, *rows]
+        # In the order of the objects: Django gives each the key of its row by that.
+        new: dict[Any, Any] = {row[self._key]: row for row in inserted}
+        others = iter(rows)
+        return [new.pop(key_of(self.model, obj.pk), None) or next(others) for obj in objs]
 
     @property
     def _key(self) -> str:

@@ -6,8 +6,9 @@ import json
 
 import pytest
 from django.db import connection, transaction
+from django.db.models.constants import OnConflict
 
-from engagement.models import Alert, Interaction
+from engagement.models import Alert, Engagement, Interaction
 from realtime.events import publisher
 from realtime.models import Event
 from tests.realtime.told import Told, sequence
@@ -137,3 +138,24 @@ def test_a_row_of_a_time_that_python_has_not_can_be_written_over(write, time):
     world.new_alert(details="of another row")
     sequence()
     assert Event.objects.filter(type="alert", data__contains="of another row").exists()
+
+
+def test_an_upsert_returns_the_rows_in_the_order_of_the_objects():
+    """Where the database makes the keys, Django gives each object the key at its place: it got another row's."""
+    world = World()
+    new = [
+        Engagement(client=world.client, application=each, day=world.rollup.day, interactions=9)
+        for each in (world.app, world.app2)
+    ]
+    new.insert(0, Engagement(client=world.client, department=world.department, day=world.rollup.day))
+    field = Engagement._meta.get_field
+    rows = Engagement.objects._insert(
+        new,
+        Engagement._meta.concrete_fields,
+        returning_fields=[field("id")],
+        using="default",
+        on_conflict=OnConflict.UPDATE,
+        update_fields=[field("application")],
+        unique_fields=[field("application"), field("day")],
+    )
+    assert [key for (key,) in rows] == [new[0].pk, world.rollup.pk, new[2].pk]
