@@ -117,7 +117,7 @@ def install() -> None:
     )
     publisher.of = lambda using="default": current().publisher
     publisher.threading = workers.threading  # type: ignore[attr-defined]
-    publisher.time = SimpleNamespace(sleep=workers.sleep)  # type: ignore[attr-defined]
+    publisher.time = SimpleNamespace(sleep=workers.sleep, monotonic=workers.now)  # type: ignore[attr-defined]
     announcing.redis_groups = SimpleNamespace(reaches=lambda _: True)  # type: ignore[attr-defined]
     announcing.RedisGroups = lambda layer, _: layer  # type: ignore[misc, assignment]
 
