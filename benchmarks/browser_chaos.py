@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,34 @@ class Watched:
         }
 
 
+def freeze(server: PortalServer) -> None:
+    """Freeze the server at a moment when it does not hold SQLite's only write lock.
+
+    With the lock it would stop every writer until it goes on: that is SQLite's, and not what is looked for here.
+    """
+    for _ in range(50):
+        server.pause()
+        if _is_writable():
+            return
+        server.resume()
+        time.sleep(0.05)
+    raise RuntimeError("The server held the write lock whenever it was frozen.")
+
+
+def _is_writable() -> bool:
+    from django.db import connection
+
+    if connection.vendor != "sqlite":
+        return True
+    try:
+        with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=0.5)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.rollback()
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
 def play(
     server: PortalServer,
     watched: list[Watched],
@@ -138,7 +167,7 @@ def play(
         elif kind == "drain":
             server.stop()
         elif kind == "freeze":
-            server.pause()
+            freeze(server)
         victims = [chance.choice(watched)] if kind == "offline" else watched if kind == "all offline" else []
         for victim in victims:
             victim.page.context.set_offline(True)
