@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
-from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
@@ -36,11 +35,11 @@ class Scope(Protocol):
         """What the portal calls the user's role."""
 
     @property
-    def msp_id(self) -> UUID:
+    def msp_id(self) -> Key:
         """The MSP."""
 
     @property
-    def client_id(self) -> UUID | None:
+    def client_id(self) -> Key | None:
         """The client, where the user sees that one only."""
 
     @property

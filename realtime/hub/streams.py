@@ -48,7 +48,7 @@ class Streams:
         """Position of the last such change in the log: an older event that comes later may be hidden by now."""
         self.access_known_to = 0
         """Position in the log up to which every change of access is known here. No event beyond it is read: a change
-        that nobody here has heard of may stand before it."""
+        of access that is not known here may stand before it."""
         self._listener = listener
         self._spawn = spawn
         self._opening: dict[Tail, asyncio.Future[None]] = {}
@@ -185,8 +185,8 @@ class Streams:
     def clients_moved(self, clients: Collection[str] | None, position: int) -> None:
         """Give up what is in memory of clients (None: of all) that may be another MSP's since `position` of the log.
 
-        Who needs it reads the rows, where it is hidden from whom it is not for any more; and hidden no more from
-        whom it is for again.
+        Who needs it reads the rows: they hide it from an MSP that the client has left, and show it to one that the
+        client has come back to.
         """
         self._access_changed_at = max(position, self._access_changed_at)
         self.access_changes += 1
